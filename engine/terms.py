@@ -3,7 +3,7 @@
 In: what `typecheck.py` builds from syntax. Out: frozen trees that `evaluate`, `compile`, `expert`, the row
 builder and the prover each read; none of them sees text. Guaranteed: immutable, hashable, compared without
 positions; every node has a unit and a position; vocabulary definitions (`means:`) and `let` names have been
-replaced, so only given facts and three fill-dependent names are left. Refused: ill-typed trees cannot be
+replaced, so only given facts and the fill-dependent names are left. Refused: ill-typed trees cannot be
 built by the typechecker. Why closed: five readers must agree on each node, so adding one is a decision record.
 Before: `units.py`, `source.py`. After: `typecheck.py`, `evaluate.py`, `compile.py`.
 """
@@ -24,10 +24,11 @@ Value = bool | Fraction | str | date | datetime | time | frozenset[str]
 Comparison = OneOf["==", "!=", "<", "<=", ">", ">="]
 Arithmetic = OneOf["+", "-", "*", "/"]
 
-FILL_NAMES = frozenset({"position.after.quantity", "account.after.cash", "order.filled"})
+FILL_NAMES = frozenset({"position.after.quantity", "order.filled", "working_order.filled"})
 """The primitive names whose value depends on the fill state; everything else is a given of the snapshot.
 
-`order.filled` is the filled part (shares, unsigned) of an order of the collections `order`, `working_order`.
+`filled` is the filled part (shares, unsigned, between 0 and the quantity) of an order under test or a working order.
+`account.after.cash` and its like are defined through these by `means` in the vocabulary.
 """
 
 
