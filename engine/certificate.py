@@ -1,0 +1,655 @@
+"""The certificate of a rebalance: what was decided, and the integers that prove it.
+
+In: a problem in whole numbers (names, working orders, rows, clauses, objective), the waves of
+orders and the claims about them. Out: one JSON document, described in `docs/certificate.md`.
+
+Guaranteed: every value here is a Python integer, every operation is exact, and the document is a
+pure function of its parts (sorted keys, no clock, no randomness). Refused, by `CertificateError`:
+anything that is not a well-formed document. Whether its claims are *true* is not asked here:
+that is `verify.py`, which shares no code with this file, so that one mistake cannot make both
+the claim and its check.
+
+Before this file: `lexorder.optimizers` builds the rows and finds the multipliers. After it:
+`verify.py` checks the text, the ledger stores it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeAlias
+
+FORMAT = "lexorder-certificate-1"
+"""The only format this file writes; a change of meaning gets a new number."""
+
+DIGITS_MAX = 80
+"""The verifier reads no longer number, so none is written."""
+
+ID_LENGTH_MAX = 200
+"""Characters in a name, row or clause id."""
+
+JsonValue: TypeAlias = "None | int | str | list[JsonValue] | dict[str, JsonValue]"
+Json: TypeAlias = dict[str, JsonValue]
+Poly: TypeAlias = tuple[int, int, int]
+Interval: TypeAlias = tuple[int, int]
+Box: TypeAlias = Sequence[Interval]
+
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_PRINTABLE = re.compile(rf"[ -~]{{1,{ID_LENGTH_MAX}}}")
+_TOO_LONG = re.compile(rf"[0-9]{{{DIGITS_MAX + 1}}}")
+
+
+class CertificateError(ValueError):
+    """A part that can stand in no certificate: the message says which and why."""
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise CertificateError(message)
+
+
+def _require_id(text: str) -> None:
+    _require(
+        _PRINTABLE.fullmatch(text) is not None,
+        f"an id must be 1 to {ID_LENGTH_MAX} printable ASCII characters",
+    )
+
+
+def _require_indexes(indexes: Sequence[int], count: int, what: str) -> None:
+    _require(len(set(indexes)) == len(indexes), f"{what} is listed twice")
+    _require(all(0 <= i < count for i in indexes), f"{what} index is out of range")
+
+
+def _pairs(pairs: Iterable[tuple[int, int]]) -> list[JsonValue]:
+    return [[left, right] for left, right in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A piecewise quadratic function of one holding, on all integers, exact.
+
+    `polys[0]` holds below `breaks[0]`, `polys[j]` from `breaks[j-1]` up to but not including
+    `breaks[j]`, the last from the last break on. A poly `(a0, a1, a2)` is `a0 + a1*x + a2*x*x`.
+    Argument: holding in units (shares or lots). Value: the unit of its row or objective.
+    Refused: breaks that do not increase, a wrong number of polys, a negative `a2` (the worst
+    case of a concave piece lies inside it, where the verifier does not look).
+    """
+
+    breaks: tuple[int, ...]
+    polys: tuple[Poly, ...]
+
+    def __post_init__(self) -> None:
+        _require(len(self.polys) == len(self.breaks) + 1, "one more poly than breaks is needed")
+        _require(all(a < b for a, b in pairwise(self.breaks)), "breaks must increase")
+        _require(all(a2 >= 0 for _, _, a2 in self.polys), "a2 must not be negative")
+
+    @classmethod
+    def constant(cls, value: int) -> Function:
+        """Return the function that is `value` everywhere."""
+        return cls((), ((value, 0, 0),))
+
+    @classmethod
+    def linear(cls, slope: int, intercept: int = 0) -> Function:
+        """Return `intercept + slope*x`."""
+        return cls((), ((intercept, slope, 0),))
+
+    @classmethod
+    def quadratic(cls, curvature: int, slope: int = 0, intercept: int = 0) -> Function:
+        """Return `intercept + slope*x + curvature*x*x`; a negative curvature is refused."""
+        return cls((), ((intercept, slope, curvature),))
+
+    @classmethod
+    def around(cls, held: int, sell: int, buy: int) -> Function:
+        """Return `buy*(x - held)` from `held` on and `sell*(held - x)` below it.
+
+        The cost or turnover of moving from `held` to `x`, in row units per unit sold and bought.
+        """
+        return cls((held,), ((sell * held, -sell, 0), (-buy * held, buy, 0)))
+
+    @classmethod
+    def absolute(cls, slope: int = 1, centre: int = 0) -> Function:
+        """Return `slope*|x - centre|`."""
+        return cls.around(centre, slope, slope)
+
+    @classmethod
+    def threshold(cls, at: int, below: Poly, above: Poly) -> Function:
+        """Return the poly `below` for `x < at` and `above` from `at` on; it may jump."""
+        return cls((at,), (below, above))
+
+    def poly(self, x: int) -> Poly:
+        """Return the poly in force at holding `x`."""
+        return self.polys[bisect_right(self.breaks, x)]
+
+    def value(self, x: int) -> int:
+        """Return the exact value at holding `x`."""
+        a0, a1, a2 = self.poly(x)
+        return a0 + (a1 + a2 * x) * x
+
+    def plus(self, other: Function) -> Function:
+        """Return the exact sum of both functions, equal neighbouring pieces joined."""
+        points = sorted({*self.breaks, *other.breaks})
+        # Any point of a piece selects its poly; before the first break one step below it does.
+        probes = [points[0] - 1 if points else 0, *points]
+        sums = [_add(self.poly(x), other.poly(x)) for x in probes]
+        return _joined(points, sums)
+
+    def scaled(self, factor: int) -> Function:
+        """Return `factor` times this; a negative factor is refused where a piece is curved."""
+        return Function(
+            self.breaks,
+            tuple((factor * a0, factor * a1, factor * a2) for a0, a1, a2 in self.polys),
+        )
+
+    def shifted(self, distance: int) -> Function:
+        """Return the graph moved right: `result.value(x) == self.value(x - distance)`."""
+        d = distance
+        return Function(
+            tuple(b + d for b in self.breaks),
+            tuple((a0 - a1 * d + a2 * d * d, a1 - 2 * a2 * d, a2) for a0, a1, a2 in self.polys),
+        )
+
+    def pieces(self, low: int, high: int) -> list[tuple[int, int, Poly]]:
+        """Return `(first, last, poly)` for each piece that meets the integers `low..high`.
+
+        Refused: `low > high`.
+        """
+        _require(low <= high, "an interval needs low <= high")
+        start, stop = bisect_right(self.breaks, low), bisect_right(self.breaks, high)
+        inner = self.breaks[start:stop]
+        firsts, lasts = (low, *inner), (*(b - 1 for b in inner), high)
+        return list(zip(firsts, lasts, self.polys[start : stop + 1], strict=True))
+
+    def maximum(self, low: int, high: int) -> int:
+        """Return the greatest value over the integers `low..high`, exact; needs `low <= high`."""
+        # Every piece is convex, so its greatest value is at one of its ends.
+        return max(
+            max(_at(poly, first), _at(poly, last)) for first, last, poly in self.pieces(low, high)
+        )
+
+    def minimum(self, low: int, high: int) -> int:
+        """Return the least value over the integers `low..high`, exact; needs `low <= high`."""
+        return self.value(self.argmin(low, high))
+
+    def argmin(self, low: int, high: int) -> int:
+        """Return the lowest holding of `low..high` at which the least value is reached."""
+        candidates = [
+            x
+            for first, last, poly in self.pieces(low, high)
+            for x in _least_points(poly, first, last)
+        ]
+        return min(candidates, key=lambda x: (self.value(x), x))
+
+    def to_json(self) -> Json:
+        """Return the FUNCTION object of the document."""
+        return {"breaks": list(self.breaks), "polys": [list(poly) for poly in self.polys]}
+
+
+def _at(poly: Poly, x: int) -> int:
+    a0, a1, a2 = poly
+    return a0 + (a1 + a2 * x) * x
+
+
+def _add(left: Poly, right: Poly) -> Poly:
+    return (left[0] + right[0], left[1] + right[1], left[2] + right[2])
+
+
+def _least_points(poly: Poly, first: int, last: int) -> list[int]:
+    _, a1, a2 = poly
+    if a2 == 0:
+        return [first, last]
+    # The real vertex is -a1/(2*a2); the least integer point is one of its two neighbours.
+    vertex = -a1 // (2 * a2)
+    return [min(max(x, first), last) for x in (vertex, vertex + 1)]
+
+
+def _joined(points: Sequence[int], polys: Sequence[Poly]) -> Function:
+    breaks, kept = [], [polys[0]]
+    for point, poly in zip(points, polys[1:], strict=True):
+        if poly != kept[-1]:
+            breaks.append(point)
+            kept.append(poly)
+    return Function(tuple(breaks), tuple(kept))
+
+
+def total(functions: Iterable[Function]) -> Function:
+    """Return the exact sum of all `functions`; of none, the zero function."""
+    result = Function.constant(0)
+    for function in functions:
+        result = result.plus(function)
+    return result
+
+
+Terms: TypeAlias = tuple[tuple[int, Function], ...]
+
+
+def _terms(terms: Terms) -> list[JsonValue]:
+    return [[name, function.to_json()] for name, function in terms]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One instrument, in whole units (shares or lots).
+
+    `held` is the holding now; `lower..upper` are the holdings an end state may have.
+    Refused: `lower > upper`, an id that is not printable ASCII.
+    """
+
+    id: str
+    held: int
+    lower: int
+    upper: int
+
+    def __post_init__(self) -> None:
+        _require_id(self.id)
+        _require(self.lower <= self.upper, f"`{self.id}`: lower is above upper")
+
+    def to_json(self) -> Json:
+        """Return the object of `problem.names`."""
+        return {"id": self.id, "held": self.held, "lower": self.lower, "upper": self.upper}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order for the name with index `name`: units, bought above 0 and sold below; never 0."""
+
+    name: int
+    quantity: int
+
+    def __post_init__(self) -> None:
+        _require(self.name >= 0, "name index is out of range")
+        _require(self.quantity != 0, "an order needs a quantity")
+
+    def to_json(self) -> Json:
+        """Return the object used in `waves` and `problem.working`."""
+        return {"name": self.name, "quantity": self.quantity}
+
+
+class Working(Order):
+    """What is still unfilled of an order already at the market; `quantity` as in `Order`."""
+
+    __slots__ = ()
+
+
+Wave: TypeAlias = tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One limit: the sum of `functions` and of `coefficient * fill` must not exceed `limit`.
+
+    `functions` are `(name index, Function)`, each name once; `working` are
+    `(working order index, coefficient)`, each order once. All in one unit, of the writer's choice.
+    `asserted`: must hold by itself (otherwise it only serves in clauses). `passive`: a breach
+    from before trading may remain as long as it gets no worse.
+    """
+
+    id: str
+    limit: int
+    functions: Terms = ()
+    working: tuple[tuple[int, int], ...] = ()
+    asserted: bool = True
+    passive: bool = False
+
+    def __post_init__(self) -> None:
+        _require_id(self.id)
+
+    def worst(self, box: Box, working: Sequence[Order] = ()) -> int:
+        """Return the greatest value over the reachable holdings `box` and all partial fills.
+
+        `box[n]` is the interval of name *n*; `working` are the problem's working orders.
+        Exact; only where the row has both a function of a name and a coefficient for an order
+        in that name (`Problem.mixed`) is it an upper bound.
+        """
+        holdings = sum(function.maximum(*box[name]) for name, function in self.functions)
+        return holdings + sum(max(0, c * working[k].quantity) for k, c in self.working)
+
+    def to_json(self) -> Json:
+        """Return the ROW object of the document."""
+        return {
+            "id": self.id,
+            "limit": self.limit,
+            "asserted": int(self.asserted),
+            "passive": int(self.passive),
+            "functions": _terms(self.functions),
+            "working": _pairs(self.working),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """At least one of `alternatives` must hold; an alternative is a set of row indexes, all of them.
+
+    Refused: no alternative, or an empty one.
+    """
+
+    id: str
+    alternatives: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        _require_id(self.id)
+        _require(bool(self.alternatives), f"`{self.id}`: a clause needs an alternative")
+        _require(all(self.alternatives), f"`{self.id}`: an alternative needs a row")
+
+    def to_json(self) -> Json:
+        """Return the object of `problem.clauses`."""
+        return {"id": self.id, "alternatives": [list(rows) for rows in self.alternatives]}
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One squared term of the objective: `weight * (constant + sum of F*x)**2`, `weight >= 0`.
+
+    `loadings` are `(name index, F)`, each name once; exact integers scaled by the writer.
+    """
+
+    weight: int
+    constant: int
+    loadings: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        _require(self.weight >= 0, "a factor weight must not be negative")
+
+    def exposure(self, holdings: Sequence[int]) -> int:
+        """Return `constant + sum of F*x` at `holdings` (units, by name index), exact."""
+        return self.constant + sum(loading * holdings[name] for name, loading in self.loadings)
+
+    def to_json(self) -> Json:
+        """Return the object of `objective.factors`."""
+        return {
+            "weight": self.weight,
+            "constant": self.constant,
+            "loadings": _pairs(self.loadings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What was minimised: the sum of `functions` and of `factors`, in `unit` (text for readers)."""
+
+    unit: str
+    functions: Terms = ()
+    factors: tuple[Factor, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_id(self.unit)
+
+    def value(self, holdings: Sequence[int]) -> int:
+        """Return the exact objective at `holdings` (units, by name index)."""
+        separable = sum(function.value(holdings[name]) for name, function in self.functions)
+        return separable + sum(f.weight * f.exposure(holdings) ** 2 for f in self.factors)
+
+    def to_json(self) -> Json:
+        """Return the OBJECTIVE object of the document."""
+        return {
+            "unit": self.unit,
+            "functions": _terms(self.functions),
+            "factors": [factor.to_json() for factor in self.factors],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Names, working orders, rows, clauses and objective, referring to each other by index.
+
+    Refused: an index out of range or twice in one list, two names of one id, a name with a
+    working order that is not frozen (`lower == upper == held`).
+    """
+
+    names: tuple[Name, ...]
+    working: tuple[Working, ...] = ()
+    rows: tuple[Row, ...] = ()
+    clauses: tuple[Clause, ...] = ()
+    objective: Objective | None = None
+
+    def __post_init__(self) -> None:
+        ids = [name.id for name in self.names]
+        _require(len(set(ids)) == len(ids), "two names have one id")
+        _require(all(w.name < len(ids) for w in self.working), "name index is out of range")
+        for name in (self.names[i] for i in self.frozen):
+            still = name.lower == name.upper == name.held
+            _require(still, f"`{name.id}` has a working order and must be frozen")
+        self._check_rows()
+        self._check_objective()
+
+    def _check_rows(self) -> None:
+        for row in self.rows:
+            _require_indexes([n for n, _ in row.functions], len(self.names), "a name")
+            _require_indexes([k for k, _ in row.working], len(self.working), "a working order")
+        for clause in self.clauses:
+            for alternative in clause.alternatives:
+                _require_indexes(alternative, len(self.rows), "a row")
+
+    def _check_objective(self) -> None:
+        if self.objective is not None:
+            _require_indexes([n for n, _ in self.objective.functions], len(self.names), "a name")
+            for factor in self.objective.factors:
+                _require_indexes([n for n, _ in factor.loadings], len(self.names), "a name")
+
+    @property
+    def frozen(self) -> frozenset[int]:
+        """The indexes of the names that have a working order and so may not be traded."""
+        return frozenset(order.name for order in self.working)
+
+    def mixed(self, row: Row) -> bool:
+        """Return whether `row` has a function of a name and a coefficient for an order in it.
+
+        The two then move together, `Row.worst` is only an upper bound, and the row may not
+        serve as a multiplier row in `Infeasible` or `Bound`.
+        """
+        orders = {self.working[k].name for k, _ in row.working}
+        return any(name in orders for name, _ in row.functions)
+
+    def box(self, holdings: Sequence[int], wave: Sequence[Order] = ()) -> list[Interval]:
+        """Return each name's reachable holdings while `wave` is filled from `holdings`.
+
+        Units; both ends included; working orders may stand anywhere between none and all.
+        """
+        ends = [[x, x] for x in holdings]
+        for order in (*self.working, *wave):
+            ends[order.name][order.quantity > 0] += order.quantity
+        return [(low, high) for low, high in ends]
+
+    def holdings(self, waves: Sequence[Wave] = ()) -> list[int]:
+        """Return the holdings once all `waves` are filled and no working order is (units)."""
+        result = [name.held for name in self.names]
+        for order in (order for wave in waves for order in wave):
+            result[order.name] += order.quantity
+        return result
+
+    def boxes(self, waves: Sequence[Wave]) -> list[list[Interval]]:
+        """Return the reachable box of each wave in turn, then the box after the last."""
+        starts = [self.holdings(waves[:count]) for count in range(len(waves) + 1)]
+        return [self.box(x, wave) for x, wave in zip(starts, (*waves, ()), strict=True)]
+
+    def worst(self, row: Row, box: Box) -> int:
+        """Return `row.worst` over `box` with this problem's working orders."""
+        return row.worst(box, self.working)
+
+    def to_json(self) -> Json:
+        """Return the `problem` object of the document."""
+        return {
+            "names": [name.to_json() for name in self.names],
+            "working": [order.to_json() for order in self.working],
+            "rows": [row.to_json() for row in self.rows],
+            "clauses": [clause.to_json() for clause in self.clauses],
+            "objective": self.objective.to_json() if self.objective else None,
+        }
+
+
+Multipliers: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def _require_multipliers(multipliers: Multipliers) -> None:
+    rows = [row for row, _ in multipliers]
+    _require(len(set(rows)) == len(rows), "a row has two multipliers")
+    _require(all(value >= 1 for _, value in multipliers), "a multiplier must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A box refuted by one weighted sum: `(row index, multiplier >= 1)`, each row once."""
+
+    multipliers: Multipliers
+
+    def __post_init__(self) -> None:
+        _require_multipliers(self.multipliers)
+
+    def to_json(self) -> Json:
+        """Return the TREE object of the document."""
+        return {"multipliers": _pairs(self.multipliers)}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A box refuted in two parts: holding of `name` at most `at` (units), and at least `at + 1`."""
+
+    name: int
+    at: int
+    low: Tree
+    high: Tree
+
+    def to_json(self) -> Json:
+        """Return the TREE object of the document."""
+        low, high = self.low.to_json(), self.high.to_json()
+        return {"name": self.name, "at": self.at, "low": low, "high": high}
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """A box refuted once for each alternative of `clause`, whose rows may then be used."""
+
+    clause: int
+    cases: tuple[Tree, ...]
+
+    def to_json(self) -> Json:
+        """Return the TREE object of the document."""
+        return {"clause": self.clause, "cases": [case.to_json() for case in self.cases]}
+
+
+Tree: TypeAlias = Leaf | Split | Cases
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """Every asserted row and clause holds in every fill state of every wave and after them."""
+
+    def to_json(self) -> Json:
+        """Return the CLAIM object of the document."""
+        return {"claim": "safe"}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The final holdings satisfy everything at its limit, working orders at their worst."""
+
+    def to_json(self) -> Json:
+        """Return the CLAIM object of the document."""
+        return {"claim": "end"}
+
+
+@dataclass(frozen=True, slots=True)
+class Infeasible:
+    """No whole-unit holdings in the box satisfy the listed asserted `rows` and `clauses`."""
+
+    rows: tuple[int, ...]
+    clauses: tuple[int, ...]
+    tree: Tree
+
+    def to_json(self) -> Json:
+        """Return the CLAIM object of the document."""
+        return {
+            "claim": "infeasible",
+            "rows": list(self.rows),
+            "clauses": list(self.clauses),
+            "tree": self.tree.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """No holdings in the box that satisfy the asserted rows have an objective below `value`.
+
+    `scale >= 1` is the common denominator of the multipliers; `points` are one tangent point
+    for each factor; `objective` is the value at the final holdings, in the objective's unit.
+    """
+
+    scale: int
+    multipliers: Multipliers
+    points: tuple[int, ...]
+    value: int
+    objective: int
+
+    def __post_init__(self) -> None:
+        _require(self.scale >= 1, "the scale must be at least 1")
+        _require_multipliers(self.multipliers)
+
+    def to_json(self) -> Json:
+        """Return the CLAIM object of the document."""
+        return {
+            "claim": "bound",
+            "scale": self.scale,
+            "multipliers": _pairs(self.multipliers),
+            "points": list(self.points),
+            "value": self.value,
+            "objective": self.objective,
+        }
+
+
+Claim: TypeAlias = Safe | End | Infeasible | Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A problem, the waves that were decided and the claims about them.
+
+    `rulebook` and `snapshot` are lower-case SHA-256 hex digests of the inputs the rows were made
+    from. Refused: other digests, no claim at all, a number of more than 80 digits (when written).
+    """
+
+    rulebook: str
+    snapshot: str
+    problem: Problem
+    waves: tuple[Wave, ...] = ()
+    claims: tuple[Claim, ...] = field(default=(Safe(),))
+
+    def __post_init__(self) -> None:
+        for digest in (self.rulebook, self.snapshot):
+            _require(_HEX64.fullmatch(digest) is not None, "a hash is 64 lower-case hex digits")
+        _require(bool(self.claims), "a certificate needs a claim")
+
+    def to_json(self) -> Json:
+        """Return the whole document as plain lists, dictionaries, strings and integers."""
+        return {
+            "format": FORMAT,
+            "hashes": {
+                "rulebook": self.rulebook,
+                "snapshot": self.snapshot,
+                "problem": problem_hash(self.problem),
+            },
+            "problem": self.problem.to_json(),
+            "waves": [[order.to_json() for order in wave] for wave in self.waves],
+            "claims": [claim.to_json() for claim in self.claims],
+        }
+
+    def text(self) -> str:
+        """Return the document as canonical ASCII text; a number of over 80 digits is refused."""
+        result = canonical_bytes(self.to_json()).decode("ascii")
+        _require(_TOO_LONG.search(result) is None, f"a number has over {DIGITS_MAX} digits")
+        return result
+
+
+def canonical_bytes(document: Mapping[str, JsonValue]) -> bytes:
+    """Return the one byte sequence of `document`: sorted keys, no spaces, ASCII."""
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode("ascii")
+
+
+def problem_hash(problem: Problem) -> str:
+    """Return the SHA-256 of the canonical bytes of `problem`, 64 lower-case hex digits."""
+    return hashlib.sha256(canonical_bytes(problem.to_json())).hexdigest()
