@@ -127,6 +127,7 @@ UNITS: dict[str, Unit] = {
     "money": MONEY,
     "local_money": LOCAL_MONEY,
     "price": PRICE,
+    "account_price": Unit(Kind.NUMBER, account_money=1, shares=-1),
     "fx_rate": FX,
     "ratio": RATIO,
     "duration": DURATION,
