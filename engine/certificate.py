@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
 
+from lexorder.engine.errors import LexorderError
+
 FORMAT = "lexorder-certificate-1"
 """The only format this file writes; a change of meaning gets a new number."""
 
@@ -33,7 +35,7 @@ DIGITS_MAX = 80
 ID_LENGTH_MAX = 200
 """Characters in a name, row or clause id."""
 
-JsonValue: TypeAlias = "None | int | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "int | str | list[JsonValue] | dict[str, JsonValue] | None"
 Json: TypeAlias = dict[str, JsonValue]
 Poly: TypeAlias = tuple[int, int, int]
 Interval: TypeAlias = tuple[int, int]
@@ -44,8 +46,11 @@ _PRINTABLE = re.compile(rf"[ -~]{{1,{ID_LENGTH_MAX}}}")
 _TOO_LONG = re.compile(rf"[0-9]{{{DIGITS_MAX + 1}}}")
 
 
-class CertificateError(ValueError):
+class CertificateError(LexorderError):
     """A part that can stand in no certificate: the message says which and why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("certificate-malformed", message)
 
 
 def _require(holds: bool, message: str) -> None:
