@@ -74,9 +74,7 @@ class Unit:
             return self
         if self.bare or other.bare:
             known = other if self.bare else self
-            return Unit(
-                Kind.NUMBER, *known.dimensions, self.bare and other.bare, self.whole and other.whole
-            )
+            return Unit(Kind.NUMBER, *known.dimensions, self.bare and other.bare, self.whole and other.whole)
         if self.dimensions != other.dimensions:
             return None
         return Unit(Kind.NUMBER, *self.dimensions, whole=self.whole and other.whole)

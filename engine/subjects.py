@@ -1,0 +1,95 @@
+"""Which subjects a rule is judged for, and which members of a collection belong to a subject.
+
+In: a `for_each` word and a projection. Out: subjects in a fixed order. Guaranteed: every subject the orders under
+test can affect is listed, so verdicts can be counted (rules x subjects). A subject whose key is not known (an
+instrument without an issuer) is listed with an empty key and judged undecided, never dropped. Grouping is by
+the instrument's attribute, never by ticker. Before: `snapshot.py`. After: `evaluate.py`, `judge.py`, `compile.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lexorder.engine.rule import Facts, Rule
+from lexorder.engine.snapshot import Projection, Subject
+from lexorder.engine.terms import Field
+
+NAMED = ("position", "instrument", "market")
+"""Entities whose key is a symbol."""
+
+
+def belongs(projection: Projection, subject: Subject, collection: str, member: Facts) -> bool:
+    """Whether a member of a collection is counted in an aggregate of a rule judged for `subject`.
+
+    Groups (issuer, sector, ...) take the members whose instrument is of the group; a position, instrument or market
+    takes those of its symbol; a pair its two names; a strategy its own; any other subject takes all of the account's.
+    """
+    symbol = member.get(f"{collection}.symbol")
+    if subject.entity in NAMED:
+        return symbol is None or symbol == subject.key
+    if subject.entity == "pair" and symbol is not None:
+        return symbol in (subject.facts.get("pair.first"), subject.facts.get("pair.second"))
+    if subject.entity == "strategy":
+        return member.get(f"{collection}.strategy", subject.key) == subject.key
+    groups = projection.vocabulary.entities[subject.entity].groups
+    if groups and symbol is not None:
+        return projection.snapshot.instruments.get(str(symbol), {}).get(groups) == subject.key
+    return True
+
+
+def account_subject(projection: Projection) -> Subject:
+    """The account the projection is seen from: the outermost subject of every rule."""
+    facts = projection.snapshot.accounts.get(projection.account, {})
+    return Subject("account", projection.account, facts)
+
+
+def reaches_everything(rule: Rule) -> bool:
+    """Whether a rule reads cash after fills, so that an order in one name can affect every group."""
+    terms = [t for t in (rule.when, rule.require) if t is not None]
+    return any(isinstance(n, Field) and n.name.endswith(".filled") for t in terms for n in t.walk())
+
+
+def subjects_of(rule: Rule, projection: Projection) -> tuple[Subject, ...]:
+    """The subjects `rule` must be judged for.
+
+    With orders under test these are the ones the orders touch (all of them when the rule reads cash after fills);
+    without orders, all of the account. Each subject appears once, in order of its key.
+    """
+    entity = rule.for_each
+    if entity == "account":
+        return (account_subject(projection),)
+    if entity in ("order", "signal", "quote", "working_order", "fill"):
+        return tuple(Subject(entity, str(m[f"{entity}.id"]), m) for m in projection.members(entity))
+    if entity in ("trader", "strategy"):
+        return _from_orders(entity, projection)
+    touched = [str(o["order.symbol"]) for o in projection.orders]
+    if not touched or reaches_everything(rule):
+        touched = list(projection.positions)
+        if entity in ("instrument", "market") and not projection.orders:
+            touched = list(projection.snapshot.instruments)
+    return _from_symbols(entity, projection, touched)
+
+
+def _from_orders(entity: str, projection: Projection) -> tuple[Subject, ...]:
+    keys = {str(o.get(f"order.{entity}", "NONE")) for o in projection.orders}
+    if not projection.orders:
+        keys = set(projection.snapshot.traders if entity == "trader" else projection.snapshot.strategies)
+    return tuple(Subject(entity, k, projection.snapshot.records(entity, k) or {}) for k in sorted(keys))
+
+
+def _from_symbols(entity: str, projection: Projection, symbols: Iterable[str]) -> tuple[Subject, ...]:
+    wanted = sorted(set(symbols))
+    if entity == "pair":
+        return tuple(
+            Subject("pair", str(p["pair.id"]), p)
+            for p in projection.snapshot.pairs
+            if p["pair.first"] in wanted or p["pair.second"] in wanted
+        )
+    if entity == "position":
+        return tuple(Subject(entity, s, projection.positions[s]) for s in wanted)
+    instruments = projection.snapshot.instruments
+    if entity in NAMED:
+        return tuple(Subject(entity, s, instruments.get(s, {})) for s in wanted)
+    groups = projection.vocabulary.entities[entity].groups
+    keys = {str(instruments.get(s, {}).get(groups, "")) for s in wanted}
+    return tuple(Subject(entity, key) for key in sorted(keys))
