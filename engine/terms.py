@@ -80,11 +80,14 @@ class Field(Term):
     """A name of the vocabulary, read from the innermost subject that can supply it.
 
     `name` is canonical (`order.quantity`, `instrument.issuer`); `via` is the entity the path starts from when it
-    follows a link (`order` in `order.instrument.sector`), or empty for the innermost binding.
+    follows a link (`order` in `order.instrument.sector`), or empty for the innermost binding. `minimum` and `maximum`
+    repeat the vocabulary's bounds (in the name's unit), so that a term can be analysed by itself.
     """
 
     name: str
     via: str = ""
+    minimum: Fraction | None = field(default=None, compare=False, kw_only=True)
+    maximum: Fraction | None = field(default=None, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
