@@ -1,9 +1,8 @@
-"""Exact numbers at the border: text to rationals and back, rounding always named.
+"""Exact numbers on the way out, rounding always named.
 
-In: decimal text such as `1_000.25`, `5%`. Out: Fractions; and text from Fractions. Guaranteed: nothing is rounded on
-the way in; on the way out `exact` never rounds (a value that is no finite decimal is written `p/q`), and `rounded`
-rounds half to even for people to read. Refused: exponents, signs in odd places, more than `DIGITS_MAX` digits, NaN,
-floats. Why not Decimal: its context rounds silently and huge exponents take minutes. Before: nothing. After: `facts.py`.
+In: Fractions. Out: text. Guaranteed: `exact` never rounds (a value that is no finite decimal is written `p/q`);
+`rounded` rounds half to even, for people to read: no decision reads what it returns. Refused: nothing. Why not
+Decimal: its context rounds silently. Before: `literals.py` (the way in). After: `decision.py`, `messages.py`.
 """
 
 from __future__ import annotations
@@ -11,23 +10,6 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
-
-DIGITS_MAX = 40
-"""At most this many digits in one number from outside."""
-
-_NUMBER = re.compile(r"([+-]?)(\d{1,40}(?:_\d{1,40}){0,13})(?:\.(\d{1,40}))?(\s?%)?")
-
-
-def parse_number(text: str) -> Fraction | None:
-    """The exact value of decimal text (underscores and a trailing `%` allowed), or None when it is not one."""
-    match = _NUMBER.fullmatch(text.strip()) if len(text) <= 2 * DIGITS_MAX + 4 and text.isascii() else None
-    if match is None:
-        return None
-    sign, whole, decimals, percent = match.group(1), match.group(2).replace("_", ""), match.group(3) or "", match.group(4)
-    if len(whole) + len(decimals) > DIGITS_MAX:
-        return None
-    value = Fraction(int(whole + decimals), 10 ** len(decimals)) / (100 if percent else 1)
-    return -value if sign == "-" else value
 
 
 def fits_scale(value: Fraction, scale: int) -> bool:

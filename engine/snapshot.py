@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
+from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts
 from lexorder.engine.terms import Value
-from lexorder.engine.vocabulary import Vocabulary
 
 BUY = "buy"
 
@@ -146,14 +146,14 @@ def read(projection: Projection, stack: tuple[Subject, ...], name: str, via: str
     entity = name.split(".", 1)[0]
     facts, key = find(projection, stack, entity, via)
     value = None if facts is None else facts.get(name)
-    declared = projection.vocabulary.names[name]
+    declared = projection.vocabulary.name(name)
     if value is None and name == "instrument.fx" and facts is not None:
         value = exchange_rate(projection, str(facts.get("instrument.currency", "")))
     if value is None and entity == "fx":
         value = exchange_rate(projection, name.split(".", 1)[1])
-    if value is None:
+    if value is None and declared is not None:
         value = declared.default
-    if value is None:
+    if value is None or declared is None:
         raise MissingFactError(name, key)
     if facts is not None and declared.max_age is not None and declared.as_of:
         taken = facts.get(declared.as_of, projection.snapshot.time)
