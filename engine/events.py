@@ -24,9 +24,9 @@ from lexorder.engine.terms import Value
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """`quantity` shares (above 0) bought or sold for the account; cash changes by `-signed quantity * price * fx - fee`.
+    """`quantity` shares (above 0) bought or sold for the account; with the cash it moved.
 
-    `cash` is that change in account money, worked out by the sender. `working_order` names the working order it
+    `cash` is the change of the account's cash, `-signed quantity * price * fx - fee`, in account money, worked out by the sender. `working_order` names the working order it
     fills, whose open quantity shrinks (and which goes when nothing is left), or is empty.
     """
 

@@ -2,8 +2,8 @@
 
 In: the instant of a snapshot. Out: `clock.*` and `session.*` facts in the exchange's timezone. Guaranteed: a pure
 function of the instant and the calendar (no clock is read); on a day without a session the session facts are
-absent, so rules that read them are undecided. Source: the exchange_calendars package, calendar XNYS. Before: nothing. After:
-`facts.py`.
+absent, so rules that read them are undecided. Source: the exchange_calendars package, calendar XNYS. Before:
+nothing. After: `facts.py`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,207 @@
+"""The decision: the one function with the control flow.
+
+In: orders of one account, the facts of its desk, and two evaluators. Out: a `Decision`. Guaranteed: both evaluators run
+on every decision and must agree on every verdict and on how many there are; whatever goes wrong, the answer is no with
+its own reason code; all findings are reported whatever the outcome. Precedence: undecided, hard reject, soft (needs
+override), approve with warnings, approve. Refused: nothing raises for a user's input here. Before: `compile.py`,
+`expert/`. After: `desk.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+
+from lexorder.engine.decision import Decision, Largest, Outcome, Report
+from lexorder.engine.message import fill
+from lexorder.engine.ports import Exact, ExactAnswer, ExpertAnswer, Second
+from lexorder.engine.reasons import PRECEDENCE
+from lexorder.engine.rule import Facts, Rule, Severity
+from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.terms import Literal, Value
+from lexorder.engine.verdict import Finding, Status
+
+ENGINE = "lexorder"
+"""The rule name of findings the engine makes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs."""
+
+    rules: Mapping[str, Rule]
+    time: datetime
+    rulebook_hash: str
+    snapshot_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluators:
+    """The two that must agree."""
+
+    exact: Exact
+    second: Second
+
+
+def decide(orders: tuple[Facts, ...], account: str, known: Snapshot, in_force: InForce, by: Evaluators) -> Decision:
+    """Decide `orders` (all of `account`) together, against every fill state they can reach."""
+    case = _Case(orders, account, in_force)
+    refused = admission(orders, account, known)
+    if refused:
+        return _decision(Outcome.REJECT, case, refused)
+    try:
+        first = by.exact.check(account, orders)
+        answer = by.second.check(account, orders, first)
+    except Exception as error:  # whatever an evaluator dies of, the order must not pass
+        fault = _own("ENGINE_FAULT", f"An evaluator failed: {type(error).__name__}.")
+        return _decision(Outcome.UNDECIDED, case, (fault,))
+    dispute = disagreement(first, answer)
+    if not first.keys and not dispute:
+        return _decision(Outcome.APPROVE, case, (), answer)
+    reports = tuple(_report(f, in_force.rules[f.rule]) for f in first.findings())
+    outcome = Outcome.UNDECIDED if dispute else outcome_of(reports)
+    if outcome in (Outcome.APPROVE, Outcome.UNDECIDED) or len(orders) != 1:
+        return _decision(outcome, case, (*dispute, *reports), answer)
+    largest, by_rule = _largest(by.exact, account, orders[0])
+    told = tuple(_with_largest(r, in_force.rules[r.rule], by_rule) for r in reports)
+    return _decision(outcome, case, told, answer, largest)
+
+
+def admission(orders: Sequence[Facts], account: str, known: Snapshot) -> tuple[Report, ...]:
+    """Why orders cannot be judged at all: unknown account, instrument or trader, or an identifier used twice."""
+    found = []
+    if account not in known.accounts:
+        found.append(_own("UNKNOWN_ACCOUNT", "The account is not known here."))
+    for order in orders:
+        if order["order.symbol"] not in known.instruments:
+            found.append(_own("UNKNOWN_SYMBOL", f"The instrument {order['order.symbol']} is not known here."))
+        trader = order.get("order.trader")
+        if trader is not None and trader not in known.traders:
+            found.append(_own("UNKNOWN_TRADER", "The trader is not known here."))
+    ids = Counter([str(o["order.id"]) for o in orders])
+    working = {str(w["working_order.id"]) for w in known.working_orders}
+    for identifier, times in ids.items():
+        if times > 1 or identifier in working:
+            found.append(_own("DUPLICATE_ORDER", f"The order identifier {identifier} is used twice."))
+    return tuple(found)
+
+
+def disagreement(first: ExactAnswer, answer: ExpertAnswer) -> tuple[Report, ...]:
+    """A report when the evaluators differ in any verdict or in how many they gave."""
+    if first.count != answer.count:
+        why = f"One evaluator gave {first.count} verdicts, the other {answer.count}."
+        return (_own("VERDICT_MISSING", why),)
+    if first.keys != answer.keys:
+        rules = sorted({rule for rule, _, _ in first.keys ^ answer.keys})
+        return (_own("EVALUATORS_DISAGREE", f"The two evaluators differ on: {', '.join(rules)}."),)
+    return ()
+
+
+def outcome_of(reports: Iterable[Report]) -> Outcome:
+    """The outcome by precedence; warnings and passive breaches do not stop an order."""
+    kinds = {(r.status, r.severity) for r in reports}
+    if any(status is Status.UNDECIDED and severity is not Severity.WARN for status, severity in kinds):
+        return Outcome.UNDECIDED
+    if (Status.BREACH, Severity.HARD) in kinds:
+        return Outcome.REJECT
+    if (Status.BREACH, Severity.SOFT) in kinds:
+        return Outcome.NEEDS_OVERRIDE
+    return Outcome.APPROVE
+
+
+def _largest(exact: Exact, account: str, order: Facts) -> tuple[Largest | None, Mapping[str, int]]:
+    quantity = order["order.quantity"]
+    try:
+        return exact.largest(account, order, int(quantity))  # type: ignore[arg-type]
+    except Exception as error:  # the verdict stands; only the hint is lost
+        return Largest(0, (), f"not worked out: {type(error).__name__}"), {}
+
+
+def _own(reason: str, message: str) -> Report:
+    status = Status.UNDECIDED if PRECEDENCE[reason] <= PRECEDENCE["MISSING_FACT"] else Status.BREACH
+    return Report(ENGINE, "The engine's own checks", Severity.HARD, status, "", reason, message)
+
+
+def _report(finding: Finding, rule: Rule) -> Report:
+    missing = finding.status is Status.UNDECIDED or (finding.why and finding.observed is None)
+    reason = "MISSING_FACT" if missing else rule.reason
+    report = Report(
+        rule=rule.id,
+        title=rule.title,
+        severity=rule.severity,
+        status=finding.status,
+        subject=finding.subject,
+        reason=reason,
+        message=f"{rule.title}: {finding.why}." if missing else "",
+        observed=finding.observed,
+        limit=finding.limit,
+        margin=finding.margin,
+        cite=_cite(rule),
+        inputs=tuple(finding.inputs.items()),
+        override=rule.override,
+    )
+    return report if missing else replace(report, message=message_of(report, rule))
+
+
+def _cite(rule: Rule) -> str:
+    dated = [let.cite for let in rule.lets if let.cite]
+    return "; ".join(dict.fromkeys([*([rule.cite] if rule.cite else []), *dated]))
+
+
+def _with_largest(report: Report, rule: Rule, largest: Mapping[str, int]) -> Report:
+    known = replace(report, largest=largest.get(report.rule))
+    return known if report.reason == "MISSING_FACT" else replace(known, message=message_of(known, rule))
+
+
+def message_of(report: Report, rule: Rule) -> str:
+    """The rule's message with this report's figures; the title where the rule has none."""
+    values: dict[str, Value] = dict(report.inputs)
+    values |= {let.name: let.term.value for let in rule.lets if isinstance(let.term, Literal)}
+    values[rule.for_each] = report.subject
+    for name, value in (("observed", report.observed), ("margin", report.margin)):
+        if value is not None:
+            values[name] = value
+    if report.limit is not None:
+        values.setdefault("limit", report.limit)
+    if report.largest is not None:
+        values["max_order"] = Fraction(report.largest)
+    return fill(rule.message or rule.title, values)
+
+
+_RANK = {Status.UNDECIDED: 0, Status.BREACH: 1, Status.PASSIVE: 2}
+_WEIGHT = {Severity.HARD: 0, Severity.SOFT: 1, Severity.WARN: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a decision is about."""
+
+    orders: tuple[Facts, ...]
+    account: str
+    in_force: InForce
+
+
+def _decision(
+    outcome: Outcome,
+    case: _Case,
+    reports: Sequence[Report] = (),
+    answer: ExpertAnswer | None = None,
+    largest: Largest | None = None,
+) -> Decision:
+    ranked = sorted(reports, key=lambda r: (_RANK.get(r.status, 3), _WEIGHT[r.severity], PRECEDENCE[r.reason], r.rule))
+    return Decision(
+        outcome=outcome,
+        account=case.account,
+        orders=tuple(str(o["order.id"]) for o in case.orders),
+        time=case.in_force.time,
+        reports=tuple(ranked),
+        derived=answer.derived if answer else (),
+        fired=answer.fired if answer else (),
+        largest=largest,
+        verdicts=answer.count if answer else 0,
+        rulebook_hash=case.in_force.rulebook_hash,
+        snapshot_hash=case.in_force.snapshot_hash,
+    )
