@@ -128,6 +128,4 @@ class Findings:
         """
         if self.problems:
             unique = dict.fromkeys(self.problems)
-            raise RuleFileError(
-                tuple(sorted(unique, key=lambda p: (p.file, p.line, p.column, p.code)))
-            )
+            raise RuleFileError(tuple(sorted(unique, key=lambda p: (p.file, p.line, p.column, p.code))))

@@ -123,10 +123,7 @@ def _chained(text: str, offset: int) -> Mistake | None:
     match = _COMPARISONS.match(text[offset:])
     if not match or not _after_value(text, offset):
         return None
-    message = (
-        f"a second comparison {shown(match[0])} in a row: compare twice and join with `and`, "
-        "`a < b and b < c`"
-    )
+    message = f"a second comparison {shown(match[0])} in a row: compare twice and join with `and`, `a < b and b < c`"
     return Mistake("chained-comparison", message, offset, len(match[0]))
 
 
@@ -287,7 +284,9 @@ def explain_quantity(digits: str, amount: Fraction, unit: str) -> tuple[str, str
     if lower in {"share", "shares", "sh"}:
         return "bad-number", f"a number takes the unit of its neighbour: write `{digits}` alone"
     if re.fullmatch(r"[A-Za-z]{3}", unit):
-        close = unit.upper() if unit.upper() in CURRENCIES else nearest_name(unit, MAJOR) or nearest_name(unit, CURRENCIES)
+        close = (
+            unit.upper() if unit.upper() in CURRENCIES else nearest_name(unit, MAJOR) or nearest_name(unit, CURRENCIES)
+        )
         hint = f": did you mean `{close}`?" if close else ": write a code such as `USD`"
         return "unknown-currency", f"{shown(unit)} is not an ISO 4217 currency code{hint}"
     return "unknown-duration", f"{shown(unit)} is not a unit that a number can have: {_DURATIONS}"

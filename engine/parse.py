@@ -64,9 +64,7 @@ def parse(source: Scalar | str) -> Syntax:
 @cache
 def _parser() -> Lark:
     grammar = files("lexorder.engine").joinpath("grammar.lark").read_text("utf-8")
-    return Lark(
-        grammar, parser="lalr", lexer="contextual", propagate_positions=True, maybe_placeholders=True
-    )
+    return Lark(grammar, parser="lalr", lexer="contextual", propagate_positions=True, maybe_placeholders=True)
 
 
 def _too_large(scalar: Scalar, limit: str) -> None:
@@ -185,7 +183,7 @@ class _Builder:
         if bad:
             refuse(
                 "bad-text",
-                f"{shown(bad[0])} is not an escape: only `\\\"` and `\\\\` are",
+                f'{shown(bad[0])} is not an escape: only `\\"` and `\\\\` are',
                 self.scalar.at(tree.meta.start_pos + bad.start(), 2),
             )
         return syntax.Quoted(re.sub(r"\\(.)", r"\1", text[1:-1]), text=text, span=span)
@@ -252,8 +250,6 @@ class _Builder:
         name = syntax.Name(name_text, text=name_text, span=name_span)
         # Lark leaves None for the absent `where`, so the last place always is the condition's.
         last = tree.children[-1]
-        arguments = tuple(
-            self.build(child) for child in tree.children[1:-1] if isinstance(child, Tree)
-        )
+        arguments = tuple(self.build(child) for child in tree.children[1:-1] if isinstance(child, Tree))
         where = self.build(last) if isinstance(last, Tree) else None
         return syntax.Call(name, arguments, where, text=text, span=span)

@@ -25,7 +25,9 @@ def mapping(node: Node | None, what: str, span: Span) -> Mapping:
 def sequence(node: Node | None, what: str, span: Span) -> tuple[Node, ...]:
     """The items of a list."""
     if not isinstance(node, Sequence):
-        refuse("wrong-shape", f"{what} is a list: write `[a, b]` or one `- ` line for each", node.span if node else span)
+        refuse(
+            "wrong-shape", f"{what} is a list: write `[a, b]` or one `- ` line for each", node.span if node else span
+        )
     return node.items
 
 

@@ -167,9 +167,7 @@ class _Composer:
 
     def node(self, event: Event, depth: int) -> Node:
         if depth > DEPTH_MAX:
-            refuse(
-                "too-deep", f"nested more than {DEPTH_MAX} deep: flatten it", self.span(event)
-            )
+            refuse("too-deep", f"nested more than {DEPTH_MAX} deep: flatten it", self.span(event))
         self.plain_only(event)
         if isinstance(event, ScalarEvent):
             return self.scalar(event)
@@ -278,9 +276,7 @@ def _blank_here(raw: str, at: int) -> bool:
 
 
 def _skip_blank(raw: str, at: int, *, escapes: bool) -> int:
-    while at < len(raw) and (
-        raw[at].isspace() or (escapes and raw.startswith(("\\\n", "\\ ", "\\n", "\\t"), at))
-    ):
+    while at < len(raw) and (raw[at].isspace() or (escapes and raw.startswith(("\\\n", "\\ ", "\\n", "\\t"), at))):
         at += 2 if raw[at] == "\\" else 1
     return at
 

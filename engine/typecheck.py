@@ -396,8 +396,7 @@ class Checker:
             if item.unit.joined(want) is None:
                 refuse(
                     "unit-mismatch",
-                    f"{shown(written.text)} is {item.unit.describe()}, but members of {want.describe()} are "
-                    "looked for",
+                    f"{shown(written.text)} is {item.unit.describe()}, but members of {want.describe()} are looked for",
                     written.span,
                 )
         return SetOf(SET, items, span=node.span)

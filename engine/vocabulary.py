@@ -31,7 +31,16 @@ from lexorder.engine.units import UNITS, Kind, Unit
 
 __all__ = ["Entity", "Name", "Resolved", "Vocabulary", "load", "vocabulary_of"]
 
-SCALES = {"price": 4, "account_price": 8, "money": 4, "local_money": 4, "shares": 0, "ratio": 6, "fx_rate": 8, "duration": 3}
+SCALES = {
+    "price": 4,
+    "account_price": 8,
+    "money": 4,
+    "local_money": 4,
+    "shares": 0,
+    "ratio": 6,
+    "fx_rate": 8,
+    "duration": 3,
+}
 """Decimals admitted by type, when the vocabulary does not say."""
 
 _ENTITY_KEYS = ("key", "links", "collection", "single", "open", "groups")
@@ -152,9 +161,7 @@ class _Loader:
         for name in self.names.values():
             if name.as_of and name.as_of not in self.names:
                 near = nearest_name(name.as_of, self.names)
-                self.findings.add(
-                    "unknown-name", f"`as_of` names {shown(name.as_of)}", self.spans[name.name], near
-                )
+                self.findings.add("unknown-name", f"`as_of` names {shown(name.as_of)}", self.spans[name.name], near)
         for entity in vocabulary.entities.values():
             for target in entity.links:
                 if target not in vocabulary.entities:
@@ -177,7 +184,9 @@ class _Loader:
     def define_one(self, name: str, vocabulary: Vocabulary, done: set[str], within: tuple[str, ...]) -> None:
         if name in within:
             circle = " → ".join([*within[within.index(name) :], name])
-            refuse("definition-cycle", f"`means` definitions form a circle: {circle}", self.definitions[within[-1]].span)
+            refuse(
+                "definition-cycle", f"`means` definitions form a circle: {circle}", self.definitions[within[-1]].span
+            )
         if name in done or name not in self.definitions:
             return
         definition = self.definitions[name]

@@ -1,0 +1,291 @@
+"""How a requirement depends on fills, which decides who can enforce it and how its worst state is found.
+
+In: a typed term. Out: a class with the reason for the author, and whether a comparison is separable. Guaranteed:
+sound, not complete: what is called linear or convex is (its worst state over any box of fills is at a corner), what
+cannot be shown is mixed-integer. Refused: nothing.
+Method: composition of curvature with signs (the rules of disciplined convex programming), signs taken from the
+vocabulary's bounds that fields carry. Facts are constants here: `if account.kind == cash then …` picks one branch.
+Before: `terms.py`, `render.py`. After: `rulefile.py`, `judge.py`, the row builder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lexorder.engine.errors import shown
+from lexorder.engine.render import render
+from lexorder.engine.rule import Classified, TermClass
+from lexorder.engine.signs import signs
+from lexorder.engine.terms import (
+    FILL_NAMES,
+    Absolute,
+    Aggregate,
+    Binary,
+    Compare,
+    Extreme,
+    Field,
+    If,
+    Negate,
+    Term,
+    conjuncts,
+    depends_on_fills,
+)
+from lexorder.engine.units import Kind
+
+
+class Curve(IntEnum):
+    """How a number bends as orders fill."""
+
+    CONSTANT = 0
+    AFFINE = 1
+    CONVEX = 2
+    CONCAVE = 3
+    OTHER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bend:
+    """A curve, and for OTHER the words that say why."""
+
+    curve: Curve
+    why: str = ""
+
+
+_CONSTANT, _AFFINE = Bend(Curve.CONSTANT), Bend(Curve.AFFINE)
+_CONVEX, _CONCAVE = Bend(Curve.CONVEX), Bend(Curve.CONCAVE)
+
+_ORDER = (TermClass.FACTS_ONLY, TermClass.LINEAR, TermClass.CONVEX, TermClass.MIXED_INTEGER)
+
+
+def classify(term: Term) -> Classified:
+    """The class of a requirement: the hardest of its conjuncts, with the reason."""
+    found = [_conjunct(part) for part in conjuncts(term)]
+    return max(found, key=lambda c: _ORDER.index(c.term_class))
+
+
+def _conjunct(part: Term) -> Classified:
+    if not depends_on_fills(part):
+        return Classified(TermClass.FACTS_ONLY, "no name in it depends on fills")
+    if not isinstance(part, Compare):
+        return _mixed(f"{_short(part)} is not a comparison that stands by itself, joined by `and`")
+    if part.op == "!=":
+        return _mixed(f"{_short(part)} leaves out one value in the middle")
+    if part.left.unit.kind is not Kind.NUMBER:
+        return _mixed(f"{_short(part)} compares conditions that depend on fills")
+    return _comparison(part)
+
+
+def _comparison(part: Compare) -> Classified:
+    """`lhs - rhs` of `<=` must bend upward; of `>=` the other way round; of `==` not at all."""
+    left, right = cleared(part)
+    bend = _sum(bend_of(left), _flipped(bend_of(right)))
+    if part.op in {">=", ">"}:
+        bend = _flipped(bend)
+    if bend.curve <= Curve.AFFINE:
+        return Classified(TermClass.LINEAR, "each side is a sum of terms linear in fills")
+    if bend.curve is Curve.OTHER:
+        return _mixed(bend.why)
+    if part.op == "==":
+        return _mixed(f"{_short(part)} asks a curved function for one exact value")
+    if bend.curve is Curve.CONVEX:
+        return Classified(TermClass.CONVEX, "the limited side is a sum of convex functions of fills")
+    return _mixed(f"{_short(part)} limits a convex function from below, which splits the admissible region")
+
+
+def cleared(part: Compare) -> tuple[Term, Term]:
+    """Both sides with a division by something always positive that depends on fills multiplied out."""
+    left, right = part.left, part.right
+    for _ in range(2):
+        if isinstance(left, Binary) and left.op == "/" and _clearable(left.right):
+            left, right = left.left, Binary(right.unit.times(left.right.unit), "*", right, left.right, span=right.span)
+        left, right = right, left
+    return left, right
+
+
+def _clearable(divisor: Term) -> bool:
+    return depends_on_fills(divisor) and signs(divisor).positive
+
+
+def _mixed(why: str) -> Classified:
+    return Classified(TermClass.MIXED_INTEGER, why)
+
+
+def _short(term: Term) -> str:
+    return shown(render(term))
+
+
+# ---- curvature ---------------------------------------------------------------------------------
+
+
+def bend_of(term: Term) -> Bend:
+    """How a number bends as orders fill."""
+    if not depends_on_fills(term):
+        return _CONSTANT
+    match term:
+        case Field():
+            return _AFFINE
+        case Negate(operand=x):
+            return _flipped(bend_of(x))
+        case Binary(op="+", left=left, right=right):
+            return _sum(bend_of(left), bend_of(right))
+        case Binary(op="-", left=left, right=right):
+            return _sum(bend_of(left), _flipped(bend_of(right)))
+        case Binary(op="*"):
+            return _product(term)
+        case Binary():
+            return _quotient(term)
+        case Absolute():
+            return _absolute(term)
+        case Extreme():
+            return _extreme(term)
+        case If():
+            return _choice(term)
+        case Aggregate():
+            return _aggregate(term)
+    return _other(f"{_short(term)} jumps as orders fill")
+
+
+def _other(why: str) -> Bend:
+    return Bend(Curve.OTHER, why)
+
+
+def _flipped(bend: Bend) -> Bend:
+    if bend.curve is Curve.CONVEX:
+        return _CONCAVE
+    return _CONVEX if bend.curve is Curve.CONCAVE else bend
+
+
+def _sum(one: Bend, other: Bend) -> Bend:
+    low, high = sorted((one, other), key=lambda b: b.curve)
+    if high.curve is Curve.CONCAVE and low.curve is Curve.CONVEX:
+        return _other("it takes a convex function from another, and the difference bends both ways")
+    return high
+
+
+def _product(term: Binary) -> Bend:
+    left, right = term.left, term.right
+    if not depends_on_fills(left):
+        return _scaled(bend_of(right), left)
+    if not depends_on_fills(right):
+        return _scaled(bend_of(left), right)
+    if left == right and bend_of(left).curve is Curve.AFFINE:
+        return _CONVEX
+    return _other(f"{_short(term)} multiplies two amounts that both depend on fills")
+
+
+def _quotient(term: Binary) -> Bend:
+    if depends_on_fills(term.right):
+        return _other(f"{_short(term.right)} divides, depends on fills, and is not declared positive")
+    return _scaled(bend_of(term.left), term.right)
+
+
+def _scaled(bend: Bend, factor: Term) -> Bend:
+    """A curve times a fact: a straight line stays one whatever the sign, a bent one needs it known."""
+    if bend.curve in {Curve.AFFINE, Curve.OTHER}:
+        return bend
+    known = signs(factor)
+    if known.nonnegative:
+        return bend
+    if known.nonpositive:
+        return _flipped(bend)
+    return _other(f"the sign of {_short(factor)} is not known: give the name a `min` of 0 or more")
+
+
+def _absolute(term: Absolute) -> Bend:
+    inner, known = bend_of(term.operand), signs(term.operand)
+    if known.nonnegative:
+        return inner
+    if known.nonpositive:
+        return _flipped(inner)
+    if inner.curve is Curve.AFFINE:
+        return _CONVEX
+    return inner if inner.curve is Curve.OTHER else _other(f"{_short(term)} takes the size of a curved amount")
+
+
+def _extreme(term: Extreme) -> Bend:
+    bends = [bend_of(item) for item in term.items]
+    worst = max(bends, key=lambda b: b.curve)
+    admissible = Curve.CONVEX if term.which == "max" else Curve.CONCAVE
+    if all(b.curve <= Curve.AFFINE or b.curve is admissible for b in bends):
+        return Bend(admissible)
+    return worst if worst.curve is Curve.OTHER else _other(f"{_short(term)} bends both ways")
+
+
+def _choice(term: If) -> Bend:
+    if depends_on_fills(term.condition):
+        return _other(f"{_short(term)} switches as orders fill")
+    low, high = sorted((bend_of(term.yes), bend_of(term.no)), key=lambda b: b.curve)
+    if low.curve is Curve.CONVEX and high.curve is Curve.CONCAVE:
+        return _other(f"{_short(term)} bends one way or the other")
+    return high
+
+
+def _aggregate(term: Aggregate) -> Bend:
+    if term.kind != "sum" or term.body is None:
+        return _other(f"{_short(term)} counts names, which jumps as orders fill")
+    if term.where is not None and depends_on_fills(term.where):
+        return _other(f"{_short(term)} selects names by what fills")
+    return bend_of(term.body)
+
+
+# ---- separability ------------------------------------------------------------------------------
+
+
+def separable(term: Term) -> bool:
+    """Whether a comparison's `lhs - rhs` is a sum of functions of a single name's fills each.
+
+    Then its greatest value over all fill states is the sum of each name's greatest. A conjunction is separable
+    when all its parts are. Anything not shown to be so is not.
+    """
+    return all(isinstance(p, Compare) and _splits(p.left) and _splits(p.right) for p in conjuncts(term))
+
+
+def _splits(term: Term) -> bool:
+    """Whether a number is a sum over names."""
+    if not depends_on_fills(term) or _one_name(term):
+        return True
+    match term:
+        case Negate(operand=x):
+            return _splits(x)
+        case Binary(op="+" | "-", left=left, right=right):
+            return _splits(left) and _splits(right)
+        case Binary(op="*", left=left, right=right):
+            return _fixed_factor(left, right) or _fixed_factor(right, left)
+        case Binary(op="/", left=left, right=right):
+            return _fixed_factor(right, left)
+        case If(condition=condition, yes=yes, no=no):
+            return not depends_on_fills(condition) and _splits(yes) and _splits(no)
+        case Aggregate(kind="sum" | "count"):
+            return _members_alone(term)
+    return False
+
+
+def _fixed_factor(factor: Term, rest: Term) -> bool:
+    return not depends_on_fills(factor) and _splits(rest)
+
+
+def _one_name(term: Term) -> bool:
+    """Whether all fills in it are those of the subject: no aggregate of it depends on fills, and one entity is read."""
+    if any(isinstance(n, Aggregate) and depends_on_fills(n) for n in term.walk()):
+        return False
+    return (
+        len({(n.via, n.name.split(".")[0]) for n in term.walk() if isinstance(n, Field) and n.name in FILL_NAMES}) == 1
+    )
+
+
+def _members_alone(term: Aggregate) -> bool:
+    """Whether each member's part reads the fills of that member only."""
+    own = {"", term.collection}
+    for part in (term.body, term.where):
+        for node in part.walk() if part is not None else ():
+            if isinstance(node, Aggregate) and depends_on_fills(node):
+                return False
+            foreign = isinstance(node, Field) and node.name in FILL_NAMES
+            if (
+                foreign
+                and isinstance(node, Field)
+                and (node.name.split(".")[0] != term.collection or node.via not in own)
+            ):
+                return False
+    return True
