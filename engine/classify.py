@@ -95,16 +95,19 @@ def _comparison(part: Compare) -> Classified:
 
 def cleared(part: Compare) -> tuple[Term, Term]:
     """Both sides with a division by something always positive that depends on fills multiplied out."""
-    left, right = part.left, part.right
-    for _ in range(2):
-        if isinstance(left, Binary) and left.op == "/" and _clearable(left.right):
-            left, right = left.left, Binary(right.unit.times(left.right.unit), "*", right, left.right, span=right.span)
-        left, right = right, left
+    left, right = _multiplied_out(part.left, part.right)
+    right, left = _multiplied_out(right, left)
     return left, right
 
 
-def _clearable(divisor: Term) -> bool:
-    return depends_on_fills(divisor) and signs(divisor).positive
+def _multiplied_out(side: Term, other: Term) -> tuple[Term, Term]:
+    """`a / b` and `c` to `a` and `c * b`."""
+    if not isinstance(side, Binary) or side.op != "/":
+        return side, other
+    divisor = side.right
+    if not depends_on_fills(divisor) or not signs(divisor).positive:
+        return side, other
+    return side.left, Binary(other.unit.times(divisor.unit), "*", other, divisor, span=other.span)
 
 
 def _mixed(why: str) -> Classified:
@@ -127,14 +130,8 @@ def bend_of(term: Term) -> Bend:
             return _AFFINE
         case Negate(operand=x):
             return _flipped(bend_of(x))
-        case Binary(op="+", left=left, right=right):
-            return _sum(bend_of(left), bend_of(right))
-        case Binary(op="-", left=left, right=right):
-            return _sum(bend_of(left), _flipped(bend_of(right)))
-        case Binary(op="*"):
-            return _product(term)
         case Binary():
-            return _quotient(term)
+            return _arithmetic(term)
         case Absolute():
             return _absolute(term)
         case Extreme():
@@ -144,6 +141,17 @@ def bend_of(term: Term) -> Bend:
         case Aggregate():
             return _aggregate(term)
     return _other(f"{_short(term)} jumps as orders fill")
+
+
+def _arithmetic(term: Binary) -> Bend:
+    match term.op:
+        case "+":
+            return _sum(bend_of(term.left), bend_of(term.right))
+        case "-":
+            return _sum(bend_of(term.left), _flipped(bend_of(term.right)))
+        case "*":
+            return _product(term)
+    return _quotient(term)
 
 
 def _other(why: str) -> Bend:

@@ -8,8 +8,7 @@ Before: `errors.py`, `terms.py` (Span). After: `source.py`, `parse.py`, `typeche
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -112,13 +111,9 @@ class Findings:
         """Note one problem and go on."""
         self.problems.append(problem(code, message, span, nearest))
 
-    @contextmanager
-    def catching(self) -> Iterator[None]:
-        """Keep the problems raised inside the block and go on after it."""
-        try:
-            yield
-        except RuleFileError as error:
-            self.problems.extend(error.problems)
+    def catching(self) -> _Catching:
+        """A context that keeps the problems raised inside it and goes on after it."""
+        return _Catching(self)
 
     def raise_any(self) -> None:
         """Raise everything found, in file order, each once.
@@ -129,3 +124,18 @@ class Findings:
         if self.problems:
             unique = dict.fromkeys(self.problems)
             raise RuleFileError(tuple(sorted(unique, key=lambda p: (p.file, p.line, p.column, p.code))))
+
+
+class _Catching:
+    """See `Findings.catching`."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, RuleFileError):
+            self.findings.problems.extend(error.problems)
+        return isinstance(error, RuleFileError)

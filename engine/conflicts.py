@@ -81,7 +81,7 @@ def _derive_conflicts(rules: tuple[Rule, ...]) -> Iterator[Problem]:
             if name in values and values[name] != term and _together(one, other):
                 yield problem(
                     "derive-conflict",
-                    f"`{other.id}` and `{one.id}` (line {one.span.line}) may give `{name}` different values at the same "
+                    f"`{other.id}` and `{one.id}` (line {one.span.line}) may give `{name}` different values at one "
                     "time: make their `when` conditions exclude each other",
                     other.span,
                 )

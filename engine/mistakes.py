@@ -54,7 +54,7 @@ def explain(text: str, error: UnexpectedInput) -> Mistake:
 def _offset(text: str, error: UnexpectedInput) -> int:
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         return len(text)
-    return error.pos_in_stream if error.pos_in_stream is not None else len(text)
+    return getattr(error, "pos_in_stream", None) or 0
 
 
 def _instead(word: str, meant: str) -> str:

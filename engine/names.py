@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from fractions import Fraction
+from itertools import pairwise
 
 from lexorder.engine.currencies import CURRENCIES
 from lexorder.engine.terms import Term, Value
@@ -165,10 +166,7 @@ class Vocabulary:
         return [*entity.links, *(alike if not entity.collection else [])]
 
     def _chain(self, parts: list[str]) -> bool:
-        return all(
-            later in self.reachable(earlier) and earlier != later
-            for earlier, later in zip(parts, parts[1:], strict=False)
-        )
+        return all(later in self.reachable(earlier) and earlier != later for earlier, later in pairwise(parts))
 
 
 def _open_name(name: str, entities: Mapping[str, Entity], names: Mapping[str, Name]) -> Name | None:
@@ -188,5 +186,5 @@ def _open_name(name: str, entities: Mapping[str, Entity], names: Mapping[str, Na
 
 def _rate(name: str, currency: str) -> Name:
     meaning = f"Account money for one {currency}"
-    bounds = {"minimum": Fraction(1, 10**8), "maximum": Fraction(10**6)}
-    return Name(name, "fx", "fx_rate", FX, meaning, **bounds, scale=8, supplied_by="market_data")
+    low, high = Fraction(1, 10**8), Fraction(10**6)
+    return Name(name, "fx", "fx_rate", FX, meaning, minimum=low, maximum=high, scale=8, supplied_by="market_data")

@@ -161,7 +161,7 @@ class _Builder:
         if unit in CURRENCIES:
             return syntax.Money(amount, unit, text=text, span=span)
         code, message = explain_quantity(digits, amount, unit)
-        refuse(code, message, self.scalar.at(tree.meta.end_pos - len(unit), len(unit)))
+        return refuse(code, message, self.scalar.at(tree.meta.end_pos - len(unit), len(unit)))
 
     def date(self, tree: Tree[Token]) -> Syntax:
         text, span = self.placed(tree)

@@ -4,7 +4,7 @@ In: files or folders, and the vocabulary. Out: `RuleBook`: all versions of all r
 on any date. Guaranteed: all or nothing; rules are ordered by id, so neither file names nor their order matter; the
 hash is the SHA-256 of canonical bytes of the vocabulary and the rules, blind to comments, blank space and layout.
 Refused (RuleFileError): every finding of every file at once, duplicate identifiers, contradictions on any date.
-Before: `rulefile.py`, `conflicts.py`, `vocabulary.py`. After: everything that decides.
+Before: `inforce.py`, `conflicts.py`, `vocabulary.py`. After: everything that decides.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from lexorder.engine.codes import Findings, refuse
 from lexorder.engine.conflicts import stratified
 from lexorder.engine.dated import Versions
 from lexorder.engine.errors import RuleFileError
+from lexorder.engine.inforce import versions
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.parse import parse
 from lexorder.engine.rule import Phase, Rule
-from lexorder.engine.rulefile import versions
 from lexorder.engine.source import Mapping, Node, Scalar, Sequence, nodes, read
 from lexorder.engine.syntax import Syntax
 from lexorder.engine.terms import Span
@@ -128,7 +128,9 @@ def _vocabulary_beside(paths: list[Path]) -> Path:
     for folder in (start, *start.resolve().parents):
         if (folder / VOCABULARY_FILE).is_file():
             return folder / VOCABULARY_FILE
-    refuse("file-unreadable", f"there is no {VOCABULARY_FILE} in this folder or above it", Span(start.as_posix(), 1, 1))
+    return refuse(
+        "file-unreadable", f"there is no {VOCABULARY_FILE} in this folder or above it", Span(start.as_posix(), 1, 1)
+    )
 
 
 def _rules(root: Node, vocabulary: Vocabulary, findings: Findings) -> list[Versions]:

@@ -1,10 +1,9 @@
-"""One rule of a rule file: YAML node to `Draft`, and draft to the `Rule` in force on each date.
+"""One rule of a rule file: YAML node to `Draft`.
 
-In: a mapping node and the vocabulary. Out: `Versions`: the rule for each stretch of time between two of its dates.
-Guaranteed: every version is typechecked when the file is loaded, so next year's limit cannot fail next year.
-Refused (RuleFileError): unknown and missing keys, kinds mixed in one rule, unused `let` names, bad messages, and what
-the parser and typechecker refuse; as many findings at once as can be told apart.
-Before: `shape.py`, `dated.py`, `reactions.py`, `message.py`, `typecheck.py`, `classify.py`. After: `rulebook.py`.
+In: a mapping node and the vocabulary. Out: `Draft`: every key read, expressions parsed, nothing typechecked yet.
+Guaranteed: exactly one kind of rule; keys only where they have an effect. Refused (RuleFileError): unknown and missing
+keys, words and dates that are none, mixed kinds, and what the parser refuses; all findings of the rule at once.
+Before: `shape.py`, `dated.py`, `parse.py`. After: `inforce.py`.
 """
 
 from __future__ import annotations
@@ -14,32 +13,23 @@ from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 
-from lexorder.engine import dated, literals, reactions, shape
-from lexorder.engine.classify import classify
+from lexorder.engine import dated, literals, shape
 from lexorder.engine.codes import Findings, nearest_name, refuse
-from lexorder.engine.dated import DatedValue, Versions
+from lexorder.engine.dated import DatedValue
 from lexorder.engine.errors import shown
-from lexorder.engine.message import BUILT_IN, slots
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.parse import parse
 from lexorder.engine.reasons import BY_CODE
 from lexorder.engine.rule import (
-    Action,
-    Classified,
     Example,
-    LetValue,
     Override,
     Phase,
-    Rule,
     Scope,
     Severity,
-    TermClass,
 )
 from lexorder.engine.source import Mapping, Node, Scalar, Sequence
 from lexorder.engine.syntax import Syntax
-from lexorder.engine.terms import Compare, Span, Term, conjuncts, depends_on_fills
-from lexorder.engine.typecheck import Checker
-from lexorder.engine.units import Kind
+from lexorder.engine.terms import Span
 from lexorder.engine.vocabulary import canonical
 
 KINDS = ("require", "derive", "then")
@@ -82,23 +72,7 @@ class Draft:
     span: Span = field(compare=False)
 
 
-def versions(node: Node, vocabulary: Vocabulary) -> Versions:
-    """Every version of one rule.
-
-    Raises:
-        RuleFileError: with all findings of this rule.
-    """
-    draft = _Reader(shape.mapping(node, "a rule", node.span), vocabulary).draft()
-    findings = Findings()
-    found: list[tuple[date | None, Rule]] = []
-    for since in dated.starts(draft.lets):
-        with findings.catching():
-            found.append((since, _Compiler(draft, since, vocabulary).rule()))
-    findings.raise_any()
-    return Versions(draft.id, tuple(found), draft.node)
-
-
-class _Reader:
+class Reader:
     """Reads one rule's keys; one use."""
 
     def __init__(self, body: Mapping, vocabulary: Vocabulary) -> None:
@@ -108,6 +82,7 @@ class _Reader:
         self.span = body.span
 
     def draft(self) -> Draft:
+        """The whole rule."""
         identifier = self.identifier()
         with self.findings.catching():
             shape.known_keys(self.body, KEYS, "a rule")
@@ -130,6 +105,7 @@ class _Reader:
         return found
 
     def identifier(self) -> str:
+        """The `rule` key."""
         written = shape.word(self.body, "rule", self.span)
         self.span = written.span
         if not _IDENTIFIER.match(written.text) or len(written.text) > 80:
@@ -142,6 +118,7 @@ class _Reader:
         return written.text
 
     def kind(self) -> str:
+        """Which of `require`, `derive`, `then` is given; keys that do nothing beside it are findings."""
         given = [kind for kind in KINDS if self.body.get(kind) is not None]
         if len(given) != 1:
             said = "none" if not given else " and ".join(f"`{k}`" for k in given)
@@ -176,6 +153,7 @@ class _Reader:
         return entity
 
     def expression(self, key: str) -> Syntax | None:
+        """An optional expression, parsed."""
         node = self.body.get(key)
         if node is None:
             return None
@@ -184,6 +162,7 @@ class _Reader:
         return None
 
     def lets(self) -> tuple[DatedValue, ...]:
+        """The `let` values."""
         node = self.body.get("let")
         if node is None:
             return ()
@@ -192,6 +171,7 @@ class _Reader:
         return ()
 
     def derive(self) -> tuple[tuple[Scalar, Syntax], ...]:
+        """What is set, with parsed values."""
         found = []
         for key, node in shape.mapping(self.body.get("derive"), "`derive`", self.span):
             with self.findings.catching():
@@ -210,6 +190,7 @@ class _Reader:
         return tuple(found)
 
     def be_derived(self, key: Scalar) -> None:
+        """Refuse a name that `derive` may not set."""
         declared = self.vocabulary.name(key.text)
         if declared is None:
             near = nearest_name(key.text, [n.name for n in self.vocabulary.names.values() if n.derived])
@@ -222,6 +203,7 @@ class _Reader:
             )
 
     def reactions(self) -> tuple[Node, ...]:
+        """The items of `then`."""
         node = self.body.get("then")
         if node is None:
             return ()
@@ -259,21 +241,26 @@ class _Reader:
         return found
 
     def title(self) -> str:
+        """The required title."""
         return shape.word(self.body, "title", self.span).text
 
     def text(self, key: str) -> str:
+        """An optional text."""
         return shape.text(self.body, key)
 
     def choice(self, key: str, admissible: tuple[str, ...], default: str) -> str:
+        """An optional word out of a few."""
         node = self.body.get(key)
         if node is None:
             return default
         return shape.choice(shape.scalar(node, f"`{key}`"), admissible, f"`{key}`")
 
     def severity(self) -> Severity:
+        """What a breach does."""
         return Severity(self.choice("severity", tuple(Severity), Severity.HARD))
 
     def phases(self, kind: str) -> frozenset[Phase]:
+        """Where the rule applies."""
         node = self.body.get("phases")
         if node is None:
             return _DEFAULT_PHASES[kind]
@@ -283,6 +270,7 @@ class _Reader:
         return frozenset(Phase(shape.choice(w, tuple(Phase), "a phase")) for w in written)
 
     def scope(self) -> Scope:
+        """Whom the rule covers."""
         node = self.body.get("scope")
         if node is None:
             return Scope()
@@ -311,6 +299,7 @@ class _Reader:
         return found
 
     def effective(self) -> tuple[date | None, date | None]:
+        """From (inclusive) and until (exclusive)."""
         node = self.body.get("effective")
         if node is None:
             return None, None
@@ -322,6 +311,7 @@ class _Reader:
         return start, end
 
     def reason(self) -> str:
+        """A reason code of the closed list, or empty."""
         node = self.body.get("reason")
         if node is None:
             return ""
@@ -332,6 +322,7 @@ class _Reader:
         return written.text
 
     def override(self) -> Override | None:
+        """Who may override; only of soft rules."""
         node = self.body.get("override")
         if node is None:
             return None
@@ -348,12 +339,14 @@ class _Reader:
         return Override(tuple(w.text for w in roles), reason == "required", self.approvers(body), self.expires(body))
 
     def approvers(self, body: Mapping) -> int:
+        """How many must agree."""
         written = shape.text(body, "approvers") or "1"
         if not re.fullmatch(r"[1-9]", written):
             refuse("bad-value", f"`approvers` is a number from 1 to 9, not {shown(written)}", body.span)
         return int(written)
 
     def expires(self, body: Mapping) -> Fraction:
+        """How long an override lasts, in seconds."""
         written = shape.text(body, "expires") or "0 s"
         seconds = literals.duration(written)
         if seconds is None:
@@ -361,6 +354,7 @@ class _Reader:
         return seconds
 
     def priority(self) -> int:
+        """The rank among reactions."""
         written = shape.text(self.body, "priority") or "0"
         if not re.fullmatch(r"-?[0-9]{1,4}", written):
             key = self.body.key("priority")
@@ -368,6 +362,7 @@ class _Reader:
         return int(written)
 
     def examples(self) -> tuple[Example, ...]:
+        """The inline tests."""
         node = self.body.get("tests")
         if node is None:
             return ()
@@ -385,174 +380,3 @@ def _example(node: Node, place: int) -> Example:
     facts = canonical(shape.mapping(given, "`given`", body.span)) if given else {}
     assert isinstance(facts, dict)
     return Example(shape.text(body, "name") or f"test {place}", facts, canonical(expect), span=body.span)
-
-
-class _Compiler:
-    """Typechecks a draft as in force from one date; one use."""
-
-    def __init__(self, draft: Draft, since: date | None, vocabulary: Vocabulary) -> None:
-        self.draft = draft
-        self.since = since
-        self.vocabulary = vocabulary
-        self.findings = Findings()
-        self.in_force = dated.in_force(draft.lets, since)
-        lets = {name: value.tree for name, value in self.in_force.items()}
-        self.checker = Checker(vocabulary, draft.for_each, lets)
-
-    def rule(self) -> Rule:
-        draft = self.draft
-        when = self.condition(draft.when)
-        require = self.condition(draft.require)
-        derive = tuple(self.derived(key, tree) for key, tree in draft.derive)
-        then = self.actions()
-        self.findings.raise_any()
-        self.check_message()
-        self.check_lets()
-        classified = self.classified(require)
-        may_improve = self.may_improve(require)
-        self.findings.raise_any()
-        values = {**draft.fixed, "reason": draft.fixed["reason"] or _reason(require)}
-        return Rule(
-            id=draft.id,
-            for_each=draft.for_each,
-            when=when,
-            require=require,
-            derive=tuple(pair for pair in derive if pair),
-            then=then,
-            lets=self.let_values(),
-            history=self.history(),
-            may_improve=may_improve,
-            classified=classified,
-            span=draft.span,
-            **values,  # type: ignore[arg-type]
-        )
-
-    def condition(self, tree: Syntax | None) -> Term | None:
-        if tree is None:
-            return None
-        with self.findings.catching():
-            return self.checker.condition(tree)
-        return None
-
-    def derived(self, key: Scalar, tree: Syntax) -> tuple[str, Term] | None:
-        with self.findings.catching():
-            return key.text, self.checker.term(tree, self.vocabulary.names[key.text].unit)
-        return None
-
-    def actions(self) -> tuple[Action, ...]:
-        found = []
-        for node in self.draft.then:
-            with self.findings.catching():
-                found.append(reactions.action(node, self.checker))
-        return tuple(found)
-
-    def classified(self, require: Term | None) -> Classified | None:
-        if require is None:
-            return None
-        found = classify(require)
-        phases = self.draft.fixed["phases"]
-        assert isinstance(phases, frozenset)
-        if Phase.REBALANCE in phases and found.term_class is TermClass.FACTS_ONLY:
-            where = self.draft.node.key("phases")
-            self.findings.add(
-                "not-rebalanceable",
-                "`rebalance` needs a requirement on what is held or filled, such as `position.after.quantity`, "
-                "for the optimizer to choose; this one only reads facts: leave `rebalance` out",
-                where.span if where else self.draft.span,
-            )
-        return found
-
-    def may_improve(self, require: Term | None) -> bool:
-        depends = require is not None and depends_on_fills(require)
-        node = self.draft.node.get("if_already_breached")
-        if node is None:
-            return depends
-        with self.findings.catching():
-            written = shape.scalar(node, "`if_already_breached`")
-            wanted = shape.choice(written, ("must_not_worsen", "block"), "`if_already_breached`")
-            if wanted == "must_not_worsen" and not depends:
-                refuse(
-                    "key-not-used",
-                    "`must_not_worsen` has no effect: the requirement does not depend on what is held or filled",
-                    written.span,
-                )
-            return wanted == "must_not_worsen"
-        return False
-
-    def check_message(self) -> None:
-        node = self.draft.node.get("message")
-        if not isinstance(node, Scalar):
-            return
-        known = {*BUILT_IN, *self.in_force, self.draft.for_each}
-        with self.findings.catching():
-            for slot in slots(node):
-                span = node.at(slot.offset, slot.length)
-                if slot.name not in known:
-                    self.be_message_name(slot.name, span, known)
-                if slot.format and not self.numeric(slot.name):
-                    self.findings.add("bad-message", f"{shown(slot.name)} is not a number and takes no format", span)
-
-    def be_message_name(self, name: str, span: Span, known: set[str]) -> None:
-        found = self.vocabulary.resolve(name)
-        if found is None:
-            near = nearest_name(name, [*known, *self.vocabulary.names])
-            self.findings.add(
-                "bad-message",
-                f"{shown(name)} in the message is neither a `let` name, the subject, in the vocabulary, nor one of "
-                f"{', '.join(BUILT_IN)}",
-                span,
-                near,
-            )
-            return
-        entity = found.via or found.declared.entity
-        reachable = self.vocabulary.reachable(self.draft.for_each)
-        if entity not in reachable and not self.vocabulary.everywhere(entity):
-            self.findings.add(
-                "bad-message",
-                f"{shown(name)} cannot be shown: the rule is for each `{self.draft.for_each}`, which has no `{entity}`",
-                span,
-            )
-
-    def numeric(self, name: str) -> bool:
-        """Whether a number format makes sense; a `let` name counts by the value it has where it is used."""
-        if name in self.in_force:
-            term = self.checker.used.get(name)
-            return term is None or term.unit.kind in {Kind.NUMBER, Kind.DURATION}
-        found = self.vocabulary.resolve(name)
-        if found is None:
-            return name != self.draft.for_each
-        return found.declared.unit.kind in {Kind.NUMBER, Kind.DURATION}
-
-    def check_lets(self) -> None:
-        for name, value in self.in_force.items():
-            if name not in self.checker.used:
-                near = nearest_name(name, self.checker.used)
-                self.findings.add(
-                    "let-unused",
-                    f"{shown(name)} is never used: remove it or mend the name where it is",
-                    value.key.span,
-                    near,
-                )
-
-    def let_values(self) -> tuple[LetValue, ...]:
-        return tuple(
-            LetValue(name, value.since, self.checker.used[name], value.cite) for name, value in self.in_force.items()
-        )
-
-    def history(self) -> tuple[LetValue, ...]:
-        """Every dated value; those not in force now are typechecked by themselves, in the unit of the one that is."""
-        found = []
-        for value in self.draft.lets:
-            unit = self.checker.used[value.name].unit
-            with self.findings.catching():
-                found.append(LetValue(value.name, value.since, self.checker.term(value.tree, unit), value.cite))
-        return tuple(found)
-
-
-def _reason(require: Term | None) -> str:
-    """The reason code of a rule that names none: a limit on an amount, or a condition."""
-    if require is None:
-        return ""
-    parts = conjuncts(require)
-    limits = all(isinstance(p, Compare) and p.op not in {"==", "!="} for p in parts)
-    return "LIMIT_EXCEEDED" if limits else "RULE_BREACHED"

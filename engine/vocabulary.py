@@ -23,10 +23,11 @@ from lexorder.engine.errors import shown
 from lexorder.engine.mistakes import KEYWORDS
 from lexorder.engine.names import Entity, Name, NameTable, Resolved, Vocabulary
 from lexorder.engine.parse import parse
+from lexorder.engine.resolve import tied
 from lexorder.engine.source import Mapping, Node, Scalar, Sequence, nodes, read
 from lexorder.engine.syntax import Syntax
 from lexorder.engine.terms import Span, Value
-from lexorder.engine.typecheck import Checker, tied
+from lexorder.engine.typecheck import Checker
 from lexorder.engine.units import UNITS, Kind, Unit
 
 __all__ = ["Entity", "Name", "Resolved", "Vocabulary", "load", "vocabulary_of"]
