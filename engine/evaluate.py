@@ -171,10 +171,11 @@ def _kleene(decisive: bool, parts: Iterator[Callable[[], Value]]) -> bool:
 
 
 def _aggregate(term: Aggregate, at: Point) -> Value:
+    subject = at.stack[0] if term.owner == "account" else at.stack[min(1, len(at.stack) - 1)]
     inside = [
         replace(at, stack=(*at.stack, Subject(term.collection, str(m.get(_key(term.collection))), m)))
         for m in at.projection.members(term.collection)
-        if belongs(at.projection, at.stack[1] if len(at.stack) > 1 else at.stack[0], term.collection, m)
+        if belongs(at.projection, subject, term.collection, m)
     ]
     chosen = inside if term.where is None else [p for p in inside if value(term.where, p)]
     if term.kind == "count" or term.body is None:

@@ -238,7 +238,8 @@ def tied(term: Term, entity: str, vocabulary: Vocabulary) -> Term:
         if free and owner and not vocabulary.everywhere(owner.entity) and owner.entity in vocabulary.reachable(entity):
             return replace(term, via=entity)
         return term
-    changes: dict[str, object] = {}
+    # an amount of the account counts all of the account's members, whatever subject it is read for
+    changes: dict[str, object] = {"owner": entity} if isinstance(term, Aggregate) and entity == "account" else {}
     inner = term.collection if isinstance(term, Aggregate) else entity
     for name, value in _parts(term):
         changes[name] = (

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import Projection, Subject
-from lexorder.engine.terms import Field
+from lexorder.engine.terms import Aggregate, depends_on_fills
 
 NAMED = ("position", "instrument", "market")
 """Entities whose key is a symbol."""
@@ -44,15 +44,16 @@ def account_subject(projection: Projection) -> Subject:
 
 
 def reaches_everything(rule: Rule) -> bool:
-    """Whether a rule reads cash after fills, so that an order in one name can affect every group."""
+    """Whether a rule reads the account after fills (its cash, say): an order in one name then affects every group."""
     terms = [t for t in (rule.when, rule.require) if t is not None]
-    return any(isinstance(n, Field) and n.name.endswith(".filled") for t in terms for n in t.walk())
+    nodes = [n for t in terms for n in t.walk()]
+    return any(isinstance(n, Aggregate) and n.owner == "account" and depends_on_fills(n) for n in nodes)
 
 
 def subjects_of(rule: Rule, projection: Projection) -> tuple[Subject, ...]:
     """The subjects `rule` must be judged for.
 
-    With orders under test these are the ones the orders touch (all of them when the rule reads cash after fills);
+    With orders under test these are the ones the orders touch (all when the rule reads the account after fills);
     without orders, all of the account. Each subject appears once, in order of its key.
     """
     entity = rule.for_each

@@ -187,13 +187,15 @@ class Aggregate(Term):
     """`sum`, `count`, `any` or `all` over the members of `collection` that belong to the current subject.
 
     `body` is None for `count`. `where` is None when every member counts. An empty sum is 0, an empty any false,
-    an empty all true.
+    an empty all true. `owner` is `account` where a definition of an account name brought it: `account.after.cash`
+    counts all of the account's orders also in a rule for each issuer.
     """
 
     kind: OneOf["sum", "count", "any", "all"]
     collection: str
     body: Term | None
     where: Term | None
+    owner: str = ""
 
 
 def conjuncts(term: Term) -> tuple[Term, ...]:
