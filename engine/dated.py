@@ -118,7 +118,11 @@ def day_under(body: Mapping, key: str) -> date | None:
 def _day(written: Scalar) -> date:
     day = literals.day(written.text)
     if day is None:
-        refuse("bad-date", f"{shown(written.text)} is not a date: write YYYY-MM-DD, `2026-06-04`", written.span)
+        refuse(
+            "bad-date",
+            f"{shown(written.text)} is not a day of the calendar: write YYYY-MM-DD, such as `2026-06-04`",
+            written.span,
+        )
     return day
 
 

@@ -16,12 +16,26 @@ from lexorder.engine.terms import Term
 from lexorder.engine.units import Kind, Unit
 
 
+def a_unit(unit: Unit) -> str:
+    """A unit in a sentence: `money`, `a ratio`, `a text`, `one of buy, sell`."""
+    word = unit.describe()
+    return _ARTICLES.get(word, word)
+
+
+_ARTICLES = {
+    **{word: f"a {word}" for word in ("ratio", "price", "text", "duration", "timestamp", "date", "set")},
+    "bool": "a condition",
+    "time": "a time of day",
+    "exchange rate": "an exchange rate",
+}
+
+
 def be_condition(node: Syntax, term: Term) -> None:
     """Refuse a term that is not true or false."""
     if term.unit.kind is not Kind.BOOL:
         refuse(
             "wrong-type",
-            f"{shown(node.text)} is {term.unit.describe()}; a condition that is true or false is needed, "
+            f"{shown(node.text)} is {a_unit(term.unit)}; a condition that is true or false is needed, "
             "such as a comparison",
             node.span,
         )
@@ -32,7 +46,7 @@ def be_amount(node: Syntax, term: Term, user: str) -> None:
     if term.unit.kind not in {Kind.NUMBER, Kind.DURATION}:
         refuse(
             "wrong-type",
-            f"{user} needs a number, but {shown(node.text)} is {term.unit.describe()}",
+            f"{user} needs a number, but {shown(node.text)} is {a_unit(term.unit)}",
             node.span,
         )
 
@@ -42,7 +56,7 @@ def fitting(node: Syntax, term: Term, want: Unit) -> None:
     if term.unit.joined(want) is None:
         refuse(
             "unit-mismatch",
-            f"{shown(node.text)} is {term.unit.describe()}, but {want.describe()} is needed",
+            f"{shown(node.text)} is {a_unit(term.unit)}, but {a_unit(want)} is needed",
             node.span,
         )
 
@@ -59,7 +73,7 @@ def mismatch(one: Syntax, left: Unit, other: Syntax, right: Unit, use: str) -> N
     """Refuse two units that differ."""
     refuse(
         "unit-mismatch",
-        f"{shown(one.text)} is {left.describe()} but {shown(other.text)} is {right.describe()}: "
+        f"{shown(one.text)} is {a_unit(left)} but {shown(other.text)} is {a_unit(right)}: "
         f"{_USES[use]}{_advice(left, right)}",
         other.span,
     )

@@ -25,6 +25,9 @@ from lexorder.engine.terms import Compare, Span, Term, conjuncts, depends_on_fil
 from lexorder.engine.typecheck import Checker
 from lexorder.engine.units import Kind
 
+Derived = tuple[tuple[str, Term], ...]
+Parts = tuple[Term | None, Term | None, Derived, tuple[Action, ...]]
+
 
 def versions(node: Node, vocabulary: Vocabulary) -> Versions:
     """Every version of one rule.
@@ -32,12 +35,17 @@ def versions(node: Node, vocabulary: Vocabulary) -> Versions:
     Raises:
         RuleFileError: with all findings of this rule.
     """
-    draft = Reader(shape.mapping(node, "a rule", node.span), vocabulary).draft()
-    findings = Findings()
+    reader = Reader(shape.mapping(node, "a rule", node.span), vocabulary)
+    draft = reader.draft()
+    findings = reader.findings
     found: list[tuple[date | None, Rule]] = []
-    for since in dated.starts(draft.lets):
+    for since in dated.starts(draft.lets) if reader.checkable else ():
         with findings.catching():
-            found.append((since, _Compiler(draft, since, vocabulary).rule()))
+            # With other findings a rule cannot be built, but what its expressions say can still be checked.
+            compiler = _Compiler(draft, since, vocabulary)
+            parts = compiler.parts()
+            if not findings.problems:
+                found.append((since, compiler.rule(*parts)))
     findings.raise_any()
     return Versions(draft.id, tuple(found), draft.node)
 
@@ -54,13 +62,18 @@ class _Compiler:
         lets = {name: value.tree for name, value in self.in_force.items()}
         self.checker = Checker(vocabulary, draft.for_each, lets)
 
-    def rule(self) -> Rule:
+    def parts(self) -> Parts:
+        """The typed expressions of the rule."""
         draft = self.draft
-        when = self.condition(draft.when)
-        require = self.condition(draft.require)
-        derive = tuple(self.derived(key, tree) for key, tree in draft.derive)
+        when, require = self.condition(draft.when), self.condition(draft.require)
+        derive = tuple(filter(None, (self.derived(key, tree) for key, tree in draft.derive)))
         then = self.actions()
         self.findings.raise_any()
+        return when, require, derive, then
+
+    def rule(self, when: Term | None, require: Term | None, derive: Derived, then: tuple[Action, ...]) -> Rule:
+        """The rule, once its parts are known and nothing else is wrong with it."""
+        draft = self.draft
         self.check_message()
         self.check_lets()
         classified = self.classified(require)
@@ -72,7 +85,7 @@ class _Compiler:
             for_each=draft.for_each,
             when=when,
             require=require,
-            derive=tuple(pair for pair in derive if pair),
+            derive=derive,
             then=then,
             lets=self.let_values(),
             history=self.history(),
@@ -150,7 +163,7 @@ class _Compiler:
     def be_message_name(self, name: str, span: Span, known: set[str]) -> None:
         found = self.vocabulary.resolve(name)
         if found is None:
-            near = nearest_name(name, [*known, *self.vocabulary.names])
+            near = self.vocabulary.nearest(name, self.draft.for_each, tuple(known))
             self.findings.add(
                 "bad-message",
                 f"{shown(name)} in the message is neither a `let` name, the subject, in the vocabulary, nor one of "

@@ -204,7 +204,7 @@ def _broken_number(text: str, offset: int) -> Mistake | None:
         start = before.start()
         whole = re.match(r"[0-9._]+[eE][-+]?[0-9]*", text[start:])
         assert whole is not None
-        message = f"{shown(whole[0])} uses an exponent: write the digits out, `100_000`"
+        message = f"{shown(whole[0])} uses an exponent: write the digits out, `{_written_out(whole[0])}`"
         return Mistake("bad-number", message, start, len(whole[0]))
     if rest.startswith("."):
         advice = "write `0.5` with a digit on both sides of the point"
@@ -216,6 +216,12 @@ def _broken_number(text: str, offset: int) -> Mistake | None:
     return None
 
 
+def _written_out(number: str) -> str:
+    """`2.5e4` as `25_000`; an example where the exponent is missing or huge."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,2})", number.replace("_", ""))
+    return decimal_text(Fraction(match[1]) * Fraction(10) ** int(match[2])) if match else "100_000"
+
+
 def _generic(text: str, offset: int) -> Mistake:
     after = _after_value(text, offset)
     wanted = OPERATOR_WANTED if after else VALUE_WANTED
@@ -223,6 +229,9 @@ def _generic(text: str, offset: int) -> Mistake:
         last = _last_word(text)
         return Mistake("syntax", f"something is missing after {shown(last)}: {wanted}", len(text))
     found = _word(text, offset) or text[offset]
+    if found == "if" and not after:
+        message = "an `if` inside a larger expression stands in parentheses: `(if … then … else …)`"
+        return Mistake("syntax", message, offset, 2)
     if after and re.match(r'[A-Za-z0-9_"({]', found):
         message = f"an operator is missing before {shown(found)}, such as `and`, `or`, `<=`, `*`"
     else:

@@ -14,6 +14,7 @@ from difflib import SequenceMatcher
 from fractions import Fraction
 from itertools import pairwise
 
+from lexorder.engine.codes import nearest_name
 from lexorder.engine.currencies import CURRENCIES
 from lexorder.engine.terms import Term, Value
 from lexorder.engine.units import FX, Unit
@@ -155,6 +156,15 @@ class Vocabulary:
     def of_entity(self, entity: str) -> tuple[Name, ...]:
         """The names that belong to an entity, in declared order."""
         return tuple(n for n in self.names.values() if n.entity == entity)
+
+    def nearest(self, word: str, subject: str = "", others: tuple[str, ...] = ()) -> str:
+        """The name an author may have meant: the same last part (the subject's own first), else similar spelling."""
+        own = [n.name for n in self.of_entity(subject)]
+        last = {name.rpartition(".")[2]: name for name in (*sorted(self.names, key=len, reverse=True), *own)}
+        if "." not in word:
+            return nearest_name(word, others) or last.get(word) or nearest_name(word, self.names)
+        tail = ".".join(word.split(".")[-2:])
+        return tail if tail in self.names else nearest_name(word, (*others, *self.names))
 
     def _next(self, entity: Entity) -> list[str]:
         """Linked entities, and those keyed alike (market data of an instrument is keyed by its symbol)."""

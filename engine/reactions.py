@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lexorder.engine import shape
 from lexorder.engine.codes import nearest_name, refuse
 from lexorder.engine.errors import shown
+from lexorder.engine.fit import a_unit
 from lexorder.engine.parse import parse
 from lexorder.engine.rule import Action
 from lexorder.engine.source import Mapping as MappingNode
@@ -116,8 +117,8 @@ def _argument(kind: str, key: Scalar, node: Node, body: MappingNode, checker: Ch
         return checker.term(tree, units[0])
     term = checker.term(tree)
     if all(term.unit.joined(unit) is None for unit in units):
-        needed = " or ".join(unit.describe() for unit in units)
-        refuse("unit-mismatch", f"{shown(tree.text)} is {term.unit.describe()}, but {needed} is needed", tree.span)
+        needed = " or ".join(a_unit(unit) for unit in units)
+        refuse("unit-mismatch", f"{shown(tree.text)} is {a_unit(term.unit)}, but {needed} is needed", tree.span)
     return term
 
 

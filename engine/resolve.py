@@ -16,6 +16,7 @@ from typing import NoReturn
 from lexorder.engine import syntax
 from lexorder.engine.codes import nearest_name, refuse
 from lexorder.engine.errors import shown
+from lexorder.engine.fit import a_unit
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.syntax import Syntax
 from lexorder.engine.terms import Aggregate, Field, Span, Term
@@ -55,7 +56,7 @@ class Resolver:
                 "unknown-name",
                 f"{shown(node.path)} is not in the vocabulary",
                 node.span,
-                nearest_name(node.path, self.vocabulary.names),
+                self.vocabulary.nearest(node.path, self.subject),
             )
         entity = found.via or found.declared.entity
         self.be_reachable(node, entity)
@@ -116,7 +117,7 @@ class Resolver:
         if want is not None and want.kind is Kind.ENUM:
             refuse(
                 "unknown-value",
-                f"{shown(node.path)} is not {want.describe()}",
+                f"{shown(node.path)} is not {a_unit(want)}",
                 node.span,
                 nearest_name(node.path, want.values),
             )
@@ -129,15 +130,11 @@ class Resolver:
             )
         if want is not None and want.kind is Kind.TEXT:
             refuse("unknown-name", f'a text stands in quotation marks: write `"{node.path[:60]}"`', node.span)
-        known = [*self.lets, self.subject, *self.vocabulary.names]
-        by_length = sorted(self.vocabulary.names, key=len, reverse=True)
-        own = [n.name for n in self.vocabulary.of_entity(self.subject)]
-        last = {name.rpartition(".")[2]: name for name in (*by_length, *own)}
         refuse(
             "unknown-name",
             f"{shown(node.path)} is neither a `let` name of this rule nor in the vocabulary",
             node.span,
-            last.get(node.path) or nearest_name(node.path, known),
+            self.vocabulary.nearest(node.path, self.subject, (*self.lets, self.subject)),
         )
 
     def some_field(self, entity: str) -> str:

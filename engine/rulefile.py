@@ -80,15 +80,21 @@ class Reader:
         self.vocabulary = vocabulary
         self.findings = Findings()
         self.span = body.span
+        # Without subject and `let` names every expression would bring findings that are no mistakes.
+        self.checkable = True
 
     def draft(self) -> Draft:
-        """The whole rule."""
+        """The whole rule; what is wrong with single keys is noted in `findings`.
+
+        Raises:
+            RuleFileError: when the identifier or the kind cannot be told, or `derive` cannot be read.
+        """
         identifier = self.identifier()
         with self.findings.catching():
             shape.known_keys(self.body, KEYS, "a rule")
         kind = self.kind()
         derive = self.derive() if kind == "derive" else ()
-        found = Draft(
+        return Draft(
             id=identifier,
             node=self.body,
             kind=kind,
@@ -101,8 +107,6 @@ class Reader:
             fixed=self.fixed(kind),
             span=self.span,
         )
-        self.findings.raise_any()
-        return found
 
     def identifier(self) -> str:
         """The `rule` key."""
@@ -146,10 +150,12 @@ class Reader:
             if derive and written.text != entity:
                 refuse(
                     "not-derived",
-                    f"{shown(derive[0][0].text)} belongs to `{entity}`, so the rule is `for_each: {entity}`",
+                    f"{shown(derive[0][0].text)} belongs to `{entity}`, so the rule is `for_each: {entity}`: write "
+                    "that, or leave `for_each` out",
                     written.span,
                 )
             return written.text
+        self.checkable = False
         return entity
 
     def expression(self, key: str) -> Syntax | None:
@@ -168,6 +174,7 @@ class Reader:
             return ()
         with self.findings.catching():
             return dated.read(shape.mapping(node, "`let`", self.span), self.vocabulary)
+        self.checkable = False
         return ()
 
     def derive(self) -> tuple[tuple[Scalar, Syntax], ...]:

@@ -14,27 +14,36 @@ from lexorder.engine.errors import shown
 from lexorder.engine.source import Mapping, Node, Scalar, Sequence
 from lexorder.engine.terms import Span
 
+LISTED_MAX = 8
+"""Up to so many keys are listed in a message."""
+
 
 def mapping(node: Node | None, what: str, span: Span) -> Mapping:
     """The node as a mapping; `what` names it in the message, `span` is where to point when it is absent."""
+    if node is None:
+        refuse("missing-key", f"{what} is missing", span)
     if not isinstance(node, Mapping):
-        refuse("wrong-shape", f"{what} is a mapping, `key: value` on lines of their own", node.span if node else span)
+        refuse("wrong-shape", f"{what} is a mapping, `key: value` on lines of their own", node.span)
     return node
 
 
 def sequence(node: Node | None, what: str, span: Span) -> tuple[Node, ...]:
     """The items of a list."""
+    if node is None:
+        refuse("missing-key", f"{what} is missing", span)
     if not isinstance(node, Sequence):
-        refuse(
-            "wrong-shape", f"{what} is a list: write `[a, b]` or one `- ` line for each", node.span if node else span
-        )
+        refuse("wrong-shape", f"{what} is a list: write `[a, b]` or one `- ` line for each", node.span)
     return node.items
 
 
 def scalar(node: Node, what: str) -> Scalar:
     """The node as a text that is not empty."""
     if not isinstance(node, Scalar):
-        refuse("wrong-shape", f"{what} is a single value, not a list or a mapping", node.span)
+        refuse(
+            "wrong-shape",
+            f"{what} is a single value, not a list or a mapping: put text that starts with `[` or `{{` in quotes",
+            node.span,
+        )
     if not node.text.strip():
         refuse("missing-key", f"{what} has no value", node.span)
     return node
@@ -66,7 +75,8 @@ def known_keys(body: Mapping, known: Iterable[str], what: str) -> None:
     for key, _ in body:
         if key.text not in known:
             near = nearest_name(key.text, known)
-            findings.add("unknown-key", f"{shown(key.text)} is not a key of {what}", key.span, near)
+            listed = f", which has {', '.join(known)}" if len(known) <= LISTED_MAX and not near else ""
+            findings.add("unknown-key", f"{shown(key.text)} is not a key of {what}{listed}", key.span, near)
     findings.raise_any()
 
 

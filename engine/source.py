@@ -126,9 +126,7 @@ def nodes(text: str, file: str = "") -> Node | None:
     try:
         return _Composer(text, file).document()
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        span = Span(file, mark.line + 1, mark.column + 1) if mark else Span(file, 1, 1)
-        refuse("yaml-syntax", _explained(error), span)
+        refuse("yaml-syntax", _explained(error, text), _place(error, file))
     except YAMLError:
         line = next((n for n, row in enumerate(text.split("\n"), 1) if not _printable(row)), 1)
         refuse("not-utf8", "the file holds a control character: delete it", Span(file, line, 1))
@@ -293,9 +291,22 @@ def _width(raw: str, at: int, style: str) -> int:
     return 1
 
 
-def _explained(error: MarkedYAMLError) -> str:
+_OPENED = ("while scanning a quoted scalar", "while parsing a flow mapping", "while parsing a flow sequence")
+"""What is wrong is that something was not closed: the place to show is where it was opened."""
+
+
+def _place(error: MarkedYAMLError, file: str) -> Span:
+    opened = error.context in _OPENED and error.context_mark is not None
+    mark = error.context_mark if opened else error.problem_mark or error.context_mark
+    return Span(file, mark.line + 1, mark.column + 1) if mark else Span(file, 1, 1)
+
+
+def _explained(error: MarkedYAMLError, text: str) -> str:
     """YAML's complaint in the words of someone who writes rules."""
     said = f"{error.problem or ''} {error.context or ''}"
+    mark = error.problem_mark
+    if "mapping values" in said and mark and text.splitlines()[mark.line][: mark.column].strip().isidentifier():
+        return "this line is indented further than the key above it: put keys of one rule below each other"
     for part, advice in _ADVICE.items():
         if part in said:
             return advice
@@ -305,13 +316,13 @@ def _explained(error: MarkedYAMLError) -> str:
 _ADVICE = {
     "mapping values are not allowed": "a `: ` inside a text starts a new key: put the whole text in quotes",
     r"'\t'": "a tab stands where spaces are needed: indent with spaces",
-    "found unexpected end of stream": "a quotation mark is not closed before the end of the file",
+    "found unexpected end of stream": "the quotation mark that opens here is not closed",
     "found character '%'": "a text cannot start with `%`: put it in quotes",
     "found character '@'": "a text cannot start with `@`: put it in quotes",
     "found character '`'": "a text cannot start with a backtick: put it in quotes",
     "unknown escape character": "a backslash in double quotes starts an escape: write `\\\\`, or use single quotes",
-    "flow sequence": "a list in `[ ]` is not closed, or a comma is missing",
-    "flow mapping": "a mapping in `{ }` is not closed, or a comma is missing; put text with `,` `{` or `}` in quotes",
+    "flow sequence": "the list in `[ ]` that opens here is not closed, or a comma is missing",
+    "flow mapping": "the `{` that opens here is not closed, or a comma is missing; text with `,` `{` `}` needs quotes",
     "block mapping": "the indentation does not match the keys above, or a `:` is missing after a key",
     "block collection": "the indentation does not match the list above, or a `-` is missing",
     "could not find expected ':'": "a `:` is missing after this key",

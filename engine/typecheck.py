@@ -19,7 +19,7 @@ from typing import cast
 from lexorder.engine import syntax
 from lexorder.engine.codes import nearest_name, refuse
 from lexorder.engine.errors import shown
-from lexorder.engine.fit import be_amount, be_condition, fitting, joined, mismatch
+from lexorder.engine.fit import a_unit, be_amount, be_condition, fitting, joined, mismatch
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.parse import parse
 from lexorder.engine.resolve import AGGREGATES, Resolver
@@ -133,8 +133,7 @@ class Checker(Resolver):
             near = nearest_name(node.value, want.values)
             refuse(
                 "unknown-value",
-                f"{shown(node.text)} is a text, but here stands {want.describe()}: write the word without "
-                "quotation marks",
+                f"{shown(node.text)} is a text, but here stands {a_unit(want)}: write the word without quotation marks",
                 node.span,
                 near,
             )
@@ -224,7 +223,7 @@ class Checker(Resolver):
         if node.op not in {"==", "!="} and unit.kind not in _ORDERED:
             refuse(
                 "wrong-type",
-                f"{shown(node.left.text)} is {unit.describe()}, which has no order: use `==`, `!=` or `in`",
+                f"{shown(node.left.text)} is {a_unit(unit)}, which has no order: use `==`, `!=` or `in`",
                 node.span,
             )
         return Compare(BOOL, cast(Comparison, node.op), left, right, span=node.span)
@@ -243,7 +242,7 @@ class Checker(Resolver):
         if item.unit.kind not in {Kind.TEXT, Kind.ENUM, Kind.NUMBER}:
             refuse(
                 "wrong-type",
-                f"{shown(node.left.text)} is {item.unit.describe()}: `in` asks about a text, a number or an "
+                f"{shown(node.left.text)} is {a_unit(item.unit)}: `in` asks about a text, a number or an "
                 "enumeration value",
                 node.left.span,
             )
@@ -251,7 +250,7 @@ class Checker(Resolver):
         if container.unit.kind is not Kind.SET:
             refuse(
                 "wrong-type",
-                f"{shown(node.right.text)} is {container.unit.describe()}, not a set: write `{{a, b}}` or a "
+                f"{shown(node.right.text)} is {a_unit(container.unit)}, not a set: write `{{a, b}}` or a "
                 "list of the vocabulary",
                 node.right.span,
             )
@@ -270,7 +269,7 @@ class Checker(Resolver):
             if item.unit.joined(want) is None:
                 refuse(
                     "unit-mismatch",
-                    f"{shown(written.text)} is {item.unit.describe()}, but members of {want.describe()} are looked for",
+                    f"{shown(written.text)} is {a_unit(item.unit)}, but members of {a_unit(want)} are looked for",
                     written.span,
                 )
         return SetOf(SET, items, span=node.span)

@@ -20,6 +20,7 @@ from pathlib import Path
 from lexorder.engine import literals, shape, syntax
 from lexorder.engine.codes import Findings, nearest_name, refuse
 from lexorder.engine.errors import shown
+from lexorder.engine.fit import a_unit
 from lexorder.engine.mistakes import KEYWORDS
 from lexorder.engine.names import Entity, Name, NameTable, Resolved, Vocabulary
 from lexorder.engine.parse import parse
@@ -312,11 +313,11 @@ def fact(node: Node, name: Name) -> Value:
     if name.unit.kind is Kind.SET:
         return frozenset(item.text for item in shape.words(node, f"`{name.name}`", node.span))
     if isinstance(node, Sequence | Mapping):
-        refuse("wrong-shape", f"`{name.name}` is {name.unit.describe()}, not a list or a mapping", node.span)
+        refuse("wrong-shape", f"`{name.name}` is {a_unit(name.unit)}, not a list or a mapping", node.span)
     value = literals.value(node.text, name.unit)
     if value is None:
         near = nearest_name(node.text, name.unit.values)
-        refuse("bad-value", f"`{name.name}` is {name.unit.describe()}, not {shown(node.text)}", node.span, near)
+        refuse("bad-value", f"`{name.name}` is {a_unit(name.unit)}, not {shown(node.text)}", node.span, near)
     return value
 
 
