@@ -56,6 +56,7 @@ class FunctionTable:
 
     `row`, `name`: shape (E,). `base`: shape (E, 3), the poly below the first break. `reach`: shape
     (N,), the greatest absolute holding of each name that will be asked about. `dtype`: int64 or object.
+    `curved`: the entries that have a quadratic piece.
     """
 
     def __init__(
@@ -75,6 +76,10 @@ class FunctionTable:
         self.base = base.astype(self.dtype)
         self.kinks: list[Kinks] = []
         self._add_kinks(raw)
+        bent = self.base[:, 2] != 0
+        for kink in self.kinks:
+            bent[kink.entry] |= kink.delta[:, 2] != 0
+        self.curved: list[int] = np.flatnonzero(bent.astype(bool)).tolist()
 
     def _fits(self, base: Ints, raw: list[tuple[Any, Ints, Ints]], reach: Ints) -> bool:
         if not len(self.row):
@@ -127,6 +132,20 @@ class FunctionTable:
             at = worst[kink.entry]
             worst[kink.entry] = np.where(inside, np.maximum(at, ends), at)
         return worst
+
+    def minima(self, low: Ints, high: Ints) -> Ints:
+        """Return each entry's exact least value over `low..high` (shape (N,)); shape (E,)."""
+        best = np.minimum(self.values(low), self.values(high))
+        for kink in self.kinks:
+            names = self.name[kink.entry]
+            inside = (low[names] < kink.at) & (kink.at <= high[names])
+            ends = np.minimum(kink.at_value, kink.before_value)
+            at = best[kink.entry]
+            best[kink.entry] = np.where(inside, np.minimum(at, ends), at)
+        for entry in self.curved:  # the vertex of a quadratic lies inside: ask those one by one
+            name = self.name[entry]
+            best[entry] = self.functions[entry].minimum(int(low[name]), int(high[name]))
+        return best
 
     def sums(self, values: Ints, rows: int) -> Ints:
         """Return the sum of `values` (shape (E,)) per row; shape (rows,), exact."""

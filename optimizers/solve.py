@@ -14,7 +14,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lexorder.engine.certificate import Certificate, Problem, Wave
+import numpy as np
+from numpy.typing import NDArray
+
+from lexorder.engine.certificate import (
+    Certificate,
+    Claim,
+    End,
+    Infeasible,
+    Problem,
+    Safe,
+    Wave,
+)
+from lexorder.engine.verify import verify
+from lexorder.optimizers.bound import bound
+from lexorder.optimizers.choose import Route, choose
+from lexorder.optimizers.conic import Proposal, Relaxation as Continuous
+from lexorder.optimizers.convex import propose
+from lexorder.optimizers.functiontable import Ints
+from lexorder.optimizers.infeasible import FoundHoldings, minimal, prove
+from lexorder.optimizers.lots import Bench, accepts, nearest_whole, polish, whole_units
+from lexorder.optimizers.milp import Scope
+from lexorder.optimizers.objective import ObjectiveTable
+from lexorder.optimizers.refusals import (
+    CertificateRefused,
+    ProposalError,
+    UndecidedError,
+    UnsafePathError,
+)
+from lexorder.optimizers.relax import Relaxation, relaxations
+from lexorder.optimizers.rowtable import RowTable
+from lexorder.optimizers.waves import Plan, plan
 
 NO_HASH = "0" * 64
 """Stands for an input that has no hash, for example in tests."""
@@ -28,6 +58,7 @@ class Settings:
     `cure`: whether a passive breach is to be brought back inside its limit where possible.
     `route`: `auto`, or one of `convex`, `milp`, `z3` to force a path.
     `relax`: whether a conflict reports, row by row, the smallest relaxation that cures it.
+    `solver`: who solves the continuous program, `clarabel` (called directly) or `cvxpy`.
     """
 
     seconds: float = 10.0
@@ -35,27 +66,7 @@ class Settings:
     cure: bool = True
     route: str = "auto"
     relax: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The path that was taken (`convex`, `milp`, `z3`) and why, in words."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxation:
-    """The smallest limit of one row of a conflict that alone makes the problem feasible.
-
-    `row`: index. `limit`: the relaxed limit in row units, verified by exact holdings, or None
-    where relaxing this row alone is not enough. `by`: `limit` less the present limit.
-    """
-
-    row: int
-    limit: int | None
-    by: int | None
+    solver: str = "clarabel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class Solution:
     `value`, `bound`: objective at `holdings` and its certified lower bound, in the objective's
     unit (None without objective or bound). `duals`: shadow price per row, objective units per
     row unit, floats, for information only (empty where the path has none).
-    `uncured`: indexes of passive rows still above their limit (then the claim `end` is absent).
+    `uncured`: indexes of asserted rows still above their limit (then the claim `end` is absent).
     `trimmed`: ids of names whose orders were left out because no wave order was safe.
     """
 
@@ -91,7 +102,8 @@ class Solution:
 class Conflict:
     """No holdings meet the listed rows and clauses together: a minimal set, with its proof.
 
-    `rows`, `clauses`: indexes into the problem. `relaxations`: one per row, in the same order.
+    `rows`, `clauses`: indexes into the problem. `relaxations`: one per row, in the same order
+    (empty where `Settings.relax` is off).
     """
 
     certificate: Certificate
@@ -110,9 +122,159 @@ def solve(
 ) -> Solution | Conflict:
     """Return accepted holdings with waves and certificate, or a proved conflict.
 
-    `problem.objective` is minimised (None: the fewest traded units, relative to holdings).
+    `problem.objective` is minimised (None: the fewest traded units, relative to each name's range).
     `rulebook`, `snapshot`: SHA-256 hex digests written into the certificate.
     Refused: `ProposalError`, `UndecidedError`, `UnsafeStartError`, `UnsafePathError`,
-    `CertificateRefused`.
+    `CertificateRefused`; `UsageError` for a path that does not exist or cannot state the problem.
     """
-    raise NotImplementedError
+    return _Solve(problem, rulebook, snapshot, settings or Settings()).answer()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Accepted end holdings, the scope they were accepted for, and what proposed them."""
+
+    holdings: Ints
+    scope: Scope
+    proposal: Proposal | None
+    route: Route
+
+
+class _Solve:
+    """One solve: the tables are built once and shared by all steps."""
+
+    def __init__(self, problem: Problem, rulebook: str, snapshot: str, settings: Settings) -> None:
+        self.problem, self.settings = problem, settings
+        self.rulebook, self.snapshot = rulebook, snapshot
+        self.rows = RowTable(problem)
+        self.objective = ObjectiveTable(problem, self.rows.reach)
+        self.clauses = tuple(range(len(problem.clauses)))
+
+    def answer(self) -> Solution | Conflict:
+        """Try the limits themselves, then with old passive breaches tolerated, then a proof."""
+        rows = self.rows
+        ways = [rows.limit] if self.settings.cure else []
+        if not ways or (rows.tolerated > rows.limit).any():
+            ways.append(rows.tolerated)
+        for limit in ways:
+            end = self.end(limit)
+            if end is not None:
+                return self.solution(end)
+        return self.conflict()
+
+    def end(self, limit: Ints) -> _End | None:
+        """Accepted end holdings at `limit` (shape (R,)), or None where none were found."""
+        rows, seconds = self.rows, self.settings.seconds
+        domain = rows.domain(limit, rows.asserted)
+        if domain.empty >= 0:
+            return None
+        scope = Scope(domain.low, domain.high, limit, rows.asserted, self.clauses)
+        continuous = Continuous(rows, self.objective, domain, limit, rows.asserted)
+        route = choose(self.problem, tuple(continuous.left_out.tolist()), self.settings.route)
+        proposal = self.propose(continuous)
+        target = rows.held.astype(float) if proposal is None else proposal.holdings
+        if route.path == "z3":
+            holdings = self.by_z3(scope, target)
+        else:
+            holdings = whole_units(rows, self.objective, scope, target, seconds=seconds)
+            if holdings is None and route.path == "milp" and self.settings.route == "auto":
+                route = Route("z3", "HiGHS found no whole holdings that pass the exact check")
+                holdings = self.by_z3(scope, target)
+        return None if holdings is None else _End(holdings, scope, proposal, route)
+
+    def propose(self, continuous: Continuous) -> Proposal | None:
+        """The continuous proposal; None where the solver had none (then HiGHS starts from the holdings)."""
+        try:
+            return propose(continuous, seconds=self.settings.seconds, solver=self.settings.solver)
+        except ProposalError as error:
+            if "Time" in error.status or "time" in error.status:
+                raise  # the budget is spent
+            return None
+
+    def by_z3(self, scope: Scope, target: NDArray[np.float64]) -> Ints | None:
+        """Whole holdings from Z3, polished; None where it found none."""
+        from lexorder.optimizers.prove import find
+
+        found = find(self.rows, self.objective, scope, target, seconds=self.settings.seconds)
+        if found is None:
+            return None
+        bench = Bench(self.rows, self.objective, scope, found)
+        polish(bench)
+        return bench.holdings if accepts(self.rows, scope, bench.holdings) else found
+
+    def solution(self, end: _End) -> Solution:
+        """Plan the waves, state the claims, have them verified."""
+        way = plan(self.rows, end.holdings, waves_max=self.settings.waves_max)
+        self.check_trim(way)
+        uncured = self.uncured(way.holdings)
+        claims = self.claims(way, end, uncured)
+        certificate = Certificate(self.rulebook, self.snapshot, self.problem, way.waves, claims)
+        text = verified(certificate)
+        stated = [c for c in claims if not isinstance(c, Safe | End | Infeasible)]
+        names = self.problem.names
+        duals = () if end.proposal is None else tuple(end.proposal.duals.tolist())
+        return Solution(
+            certificate, text, tuple(way.holdings.tolist()), way.waves, end.route,
+            self.objective.value(way.holdings) if self.problem.objective else None,
+            stated[0].value if stated else None, duals, uncured,
+            tuple(names[n].id for n in way.trimmed),
+        )  # fmt: skip
+
+    def check_trim(self, way: Plan) -> None:
+        """A list cut short must still be worth trading: no worse than not trading at all."""
+        rows = self.rows
+        if not way.trimmed:
+            return
+        inside = bool(((rows.lower <= way.holdings) & (way.holdings <= rows.upper)).all())
+        if not inside or self.objective.value(way.holdings) > self.objective.value(rows.held):
+            names = tuple(self.problem.names[n].id for n in way.trimmed)
+            raise UnsafePathError(names, ("the part that is safe is worse than not trading",))
+
+    def uncured(self, holdings: Ints) -> tuple[int, ...]:
+        """Asserted rows above their limit at the end."""
+        over = (self.rows.totals(holdings) > self.rows.limit).astype(bool)
+        return tuple(np.flatnonzero(over & self.rows.asserted).tolist())
+
+    def claims(self, way: Plan, end: _End, uncured: tuple[int, ...]) -> tuple[Claim, ...]:
+        """`safe` always; `end` and `bound` where they hold."""
+        rows, holdings = self.rows, way.holdings
+        claims: list[Claim] = [Safe()]
+        final = Scope(rows.lower, rows.upper, rows.limit, rows.asserted, self.clauses)
+        if not uncured and accepts(rows, final, holdings):
+            claims.append(End())
+        if self.problem.objective is not None and end.proposal is not None:
+            claims.append(bound(rows, self.objective, end.proposal, holdings))
+        return tuple(claims)
+
+    def conflict(self) -> Conflict:
+        """A proof that the rows exclude each other, minimal, with relaxations; or a refusal."""
+        rows, seconds = self.rows, self.settings.seconds
+        # A passive row that is broken now may stay so: it cannot be what makes trading impossible.
+        firm = rows.asserted & (rows.tolerated == rows.limit).astype(bool)
+        try:
+            claim = prove(rows, firm, self.clauses, seconds=seconds)
+        except FoundHoldings:
+            claim = None
+        if claim is None:
+            raise UndecidedError("whole-unit holdings within all limits")
+        claim = minimal(rows, claim, seconds=seconds)
+        certificate = Certificate(self.rulebook, self.snapshot, self.problem, (), (claim,))
+        text = verified(certificate)
+        eased: tuple[Relaxation, ...] = ()
+        if self.settings.relax:
+            eased = relaxations(
+                rows, claim.rows, rows.tolerated, rows.asserted, self.clauses, seconds=seconds
+            )
+        return Conflict(certificate, text, claim.rows, claim.clauses, eased)
+
+
+def verified(certificate: Certificate) -> str:
+    """Return the certificate's canonical text once the stand-alone verifier accepts it.
+
+    Refused by `CertificateRefused`: everything it does not accept.
+    """
+    text = certificate.text()
+    verdict = verify(text)
+    if not verdict.valid:
+        raise CertificateRefused(f"{verdict.code}: {verdict.reason}")
+    return text

@@ -1,0 +1,404 @@
+"""Rules in force to the exact integer rows and clauses of a certificate.
+
+In: rules as in force on the date, and a `Board` of names that may be traded. Out: `RowSet`: rows and clauses with the
+rule, subject and scale each came from, and what was left to the decision of the single orders. Guaranteed: holdings
+that satisfy the rows satisfy the rules, as `engine.evaluate` reads them; denominators are cleared to integers, strict
+comparisons become `≤ limit - 1`. Refused (`RowsRefused`, every rule named): a rule for the rebalance that cannot be
+written so, or reads a fact that is missing. A rule that only concerns single orders and cannot be written as rows is
+listed in `left_to_orders`: no order leaves without its decision. Why integers: the verifier reads nothing else.
+Before: `lowering.py`. After: `confirm.py`, `rebalance.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import gcd, lcm
+
+from lexorder.engine.certificate import ID_LENGTH_MAX, Clause, Function, Name, Row, Working
+from lexorder.engine.errors import SolverError
+from lexorder.engine.judge import base_of, is_measured
+from lexorder.engine.piecewise import InexpressibleError, Piecewise
+from lexorder.engine.rule import Phase, Rule, Severity
+from lexorder.engine.snapshot import MissingFactError, Subject
+from lexorder.engine.subjects import NAMED, subjects_of
+from lexorder.engine.terms import Binary, Compare, Not, Or, Term, conjuncts
+from lexorder.engine.units import BOOL
+from lexorder.optimizers.board import Board
+from lexorder.optimizers.lowering import Lowering
+from lexorder.optimizers.separable import (
+    FALSE,
+    TRUE,
+    Atom,
+    Every,
+    Known,
+    LoweringError,
+    Some,
+    Sum,
+    Tree,
+    alternatives,
+    every,
+    opposite,
+    region,
+    some,
+    variable_of,
+    within,
+)
+
+_CANNOT = (LoweringError, InexpressibleError, MissingFactError)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A rule that could not become rows for a subject, and why."""
+
+    rule: str
+    subject: str
+    why: str
+
+
+class RowsRefused(SolverError):  # noqa: N818  (names what happened, like a FIX reject)
+    """Rules for the rebalance that cannot be written as rows; nothing is traded. `refusals` has all of them."""
+
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        shown = "; ".join(f"`{r.rule}` for {r.subject or 'an unknown subject'} {r.why}" for r in refusals[:5])
+        super().__init__("rows-refused", shown)
+        self.refusals = refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a row came from. `scale`: row units in one unit of the comparison (money, shares, a ratio).
+
+    `part` is the comparison or condition; `atom` the exact row before rounding to integers, on shares. `base` and
+    `limit` are set where the limit is `ratio * base`: base in the comparison's unit, limit as the ratio. `direct`: the
+    row's excess is that of the comparison itself.
+    """
+
+    rule: Rule
+    subject: Subject
+    part: Term
+    atom: Atom
+    scale: Fraction
+    base: Fraction | None = None
+    limit: Fraction | None = None
+    direct: bool = False
+
+
+@dataclass(slots=True)
+class RowSet:
+    """Rows and clauses under construction; `sources` has one entry for each row, `clause_sources` for each clause.
+
+    `judged` lists every (rule, subject) that was lowered, also where no row was needed.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    clause_sources: list[tuple[Rule, Subject]] = field(default_factory=list)
+    judged: list[tuple[Rule, Subject]] = field(default_factory=list)
+    left_to_orders: list[Refusal] = field(default_factory=list)
+
+
+def relevant(rules: Sequence[Rule], account: str, tags: frozenset[str]) -> list[Rule]:
+    """The requirements that bind a rebalance of an account: in phase rebalance or pre-trade, not merely warnings."""
+    phases = {Phase.REBALANCE, Phase.PRE_TRADE}
+    return [
+        r
+        for r in rules
+        if r.require is not None
+        and r.severity is not Severity.WARN
+        and phases & r.phases
+        and r.scope.covers(account, tags)
+    ]
+
+
+def rows_of(rules: Sequence[Rule], board: Board) -> RowSet:
+    """Lower every rule for every subject. Raises RowsRefused with all rules that cannot be lowered."""
+    builder = _Builder(board)
+    for rule in rules:
+        for subject in subjects_of(rule, board.projection):
+            builder.add(rule, subject)
+    if builder.refusals:
+        raise RowsRefused(tuple(builder.refusals))
+    return builder.found
+
+
+class _Builder:
+    """Collects rows and clauses of one board."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.lowering = Lowering(board)
+        self.found = RowSet()
+        self.refusals: list[Refusal] = []
+
+    def add(self, rule: Rule, subject: Subject) -> None:
+        """Lower one rule for one subject."""
+        try:
+            if not subject.key:
+                raise MissingFactError(rule.for_each, "", "of an instrument is missing")
+            parts = list(self._parts(rule, subject))
+        except _CANNOT as error:
+            parts = self._without(rule, subject, error)
+        self.found.judged.append((rule, subject))
+        for part, tree in parts:
+            self._emit(tree, rule, subject, part, direct=isinstance(tree, Atom) and not self._cleared(part))
+
+    def _cleared(self, part: Term) -> bool:
+        """Whether a moving divisor was multiplied out: then the row's excess is not the ratio's."""
+        sides = (part.left, part.right) if isinstance(part, Compare) else ()
+        return any(isinstance(s, Binary) and s.op == "/" and self.lowering.moving(s.right) for s in sides)
+
+    def _without(self, rule: Rule, subject: Subject, error: Exception) -> list[tuple[Term, Tree]]:
+        """What is left of a rule that cannot be lowered: a refusal, names that stay, or the order's own decision."""
+        assert rule.require is not None
+        missing = isinstance(error, MissingFactError)
+        why = getattr(error, "message", None) or str(error)
+        if missing and (rule.fail_if_missing or Phase.REBALANCE not in rule.phases):
+            return [(rule.require, some([self.untouched(subject), FALSE]))]
+        refusal = Refusal(rule.id, subject.key, f"cannot be decided: {why}" if missing else why)
+        (self.refusals if Phase.REBALANCE in rule.phases else self.found.left_to_orders).append(refusal)
+        return []
+
+    def _parts(self, rule: Rule, subject: Subject) -> Iterator[tuple[Term, Tree]]:
+        """Each conjunct of the requirement with its tree, guards included."""
+        assert rule.require is not None
+        at, parts = self.lowering.at(subject), conjuncts(rule.require)
+        if rule.when is not None and self.lowering.moving(rule.when):
+            parts = (Or(BOOL, (Not(BOOL, rule.when), rule.require)),)
+        elif rule.when is not None and self.lowering.condition(rule.when, at) == FALSE:
+            return
+        for part in parts:
+            tree = self._guarded(rule, subject, part, self.lowering.condition(part, at))
+            if tree != TRUE:
+                yield part, tree
+
+    def _guarded(self, rule: Rule, subject: Subject, part: Term, tree: Tree) -> Tree:
+        """A rule for a thing that is not there, or a pre-trade rule for what is not traded, does not apply."""
+        if tree == TRUE:
+            return TRUE
+        if subject.entity in ("order", "position"):
+            tree = some([opposite(self.lowering.presence(subject)), tree])
+        if Phase.REBALANCE in rule.phases or subject.entity == "order":
+            return tree
+        # What holds now, or may stay broken as long as it gets no worse, needs no exception for standing still.
+        if not isinstance(tree, Known) and (rule.may_improve and is_measured(part) or holds(tree, self.board.held())):
+            return tree
+        return some([self.untouched(subject), tree])
+
+    def untouched(self, subject: Subject) -> Tree:
+        """The condition that no name of a subject is traded."""
+        if subject.entity == "order":
+            return opposite(self.lowering.presence(subject))
+        return every([self.lowering.still(i) for i in names_under(subject, self.board)])
+
+    # ---- trees to rows -----------------------------------------------------------------------------------------
+
+    def _emit(self, tree: Tree, rule: Rule, subject: Subject, part: Term, *, direct: bool = False) -> None:
+        if isinstance(tree, Some):
+            tree = self._collapsed(tree)
+        match tree:
+            case Every(items=items):
+                for item in items:
+                    self._emit(item, rule, subject, part)
+            case Atom():
+                self._assert(tree, rule, subject, part, direct=direct)
+            case Some():
+                self._clause(tree, rule, subject, part)
+            case Known(value=False):
+                self._assert(Atom(Sum(Fraction(1))), rule, subject, part, direct=False)
+
+    def _collapsed(self, tree: Some) -> Tree:
+        """One-of that reads a single name, as the set of its holdings."""
+        v = variable_of(tree)
+        if v is None:
+            return tree
+        domain = self.board.domains[v]
+        return within(v, region(tree, *domain), *domain)
+
+    def _clause(self, tree: Some, rule: Rule, subject: Subject, part: Term) -> None:
+        if subject.entity == "order":
+            # Partial fills pass through sizes the order itself never has: its own decision is the exact check.
+            self.found.left_to_orders.append(Refusal(rule.id, subject.key, "admits separate ranges of sizes"))
+            return
+        try:
+            options = alternatives(tree)
+            indexes = []
+            for option in options:
+                first = len(self.found.rows)
+                for atom in option:
+                    self._row(atom, rule, subject, part, asserted=False)
+                indexes.append(tuple(range(first, len(self.found.rows))))
+        except _CANNOT as error:
+            self._without(rule, subject, error)
+            return
+        self.found.clauses.append(Clause(row_id(rule.id, subject.key), tuple(indexes)))
+        self.found.clause_sources.append((rule, subject))
+
+    def _assert(self, atom: Atom, rule: Rule, subject: Subject, part: Term, *, direct: bool) -> None:
+        try:
+            self._row(atom, rule, subject, part, asserted=True, direct=direct)
+        except _CANNOT as error:
+            self._without(rule, subject, error)
+
+    def _row(
+        self, atom: Atom, rule: Rule, subject: Subject, part: Term, *, asserted: bool, direct: bool = False
+    ) -> None:
+        functions, working, limit, scale = in_units(atom, self.board)
+        passive = asserted and rule.may_improve and is_measured(part) and not self._cleared(part)
+        row = Row(row_id(rule.id, subject.key), limit, functions, working, asserted, passive)
+        base, ratio = self._ratio(part, subject)
+        self.found.rows.append(row)
+        self.found.sources.append(Source(rule, subject, part, atom, scale, base, ratio, direct))
+
+    def _ratio(self, part: Term, subject: Subject) -> tuple[Fraction | None, Fraction | None]:
+        """Base and limit where the limit is a ratio of something the trade does not change."""
+        if not isinstance(part, Compare) or not is_measured(part) or self.lowering.moving(part.right):
+            return None, None
+        at, base = self.lowering.at(subject), base_of(part.right)
+        limit = self.lowering.number(part.right, at).constant
+        size = self.lowering.number(base, at).constant if base is not None else Fraction(1)
+        return (size, limit / size) if size else (None, None)
+
+
+def names_under(subject: Subject, board: Board) -> list[int]:
+    """The names whose trades touch a subject, as `subjects_of` sees it; every name for an account or a trader."""
+    projection, candidates = board.projection, board.candidates
+    groups = projection.vocabulary.entities[subject.entity].groups
+    if subject.entity == "order":
+        return [board.orders[subject.key][0]] if subject.key in board.orders else []
+    if groups:
+        instruments = projection.snapshot.instruments
+        of = [instruments.get(c.symbol, {}).get(groups, "") for c in candidates]
+        return [i for i, group in enumerate(of) if group == subject.key]
+    wanted = {subject.key} if subject.entity in (*NAMED, "position") else set()
+    if subject.entity == "pair":
+        wanted = {str(subject.facts.get("pair.first")), str(subject.facts.get("pair.second"))}
+    return [i for i, c in enumerate(candidates) if not wanted or c.symbol in wanted]
+
+
+def holds(tree: Tree, x: Sequence[int]) -> bool:
+    """Whether a condition holds where every variable stands at `x`."""
+    match tree:
+        case Known(value=known):
+            return known
+        case Atom():
+            return tree.holds(x)
+        case Every(items=items):
+            return all(holds(i, x) for i in items)
+        case Some(items=items):
+            return any(holds(i, x) for i in items)
+    raise LoweringError("a number stands where a condition is needed")
+
+
+def row_id(rule: str, subject: str) -> str:
+    """A row's name for people: rule and subject, in printable ASCII of admissible length."""
+    text = f"{rule}/{subject}".encode("ascii", "backslashreplace").decode("ascii")
+    return text[:ID_LENGTH_MAX]
+
+
+Units = tuple[tuple[tuple[int, Function], ...], tuple[tuple[int, int], ...], int, Fraction]
+
+
+def in_units(atom: Atom, board: Board) -> Units:
+    """An atom as integer functions of units, coefficients of working fills, the limit, and the scale.
+
+    Row value ≤ limit exactly when the atom holds; row units = scale × the atom's unit. Refused: a concave piece of
+    three or more units (LoweringError), and fills that enter otherwise than in proportion.
+    """
+    count = len(board.candidates)
+    named = {v: _units_of(f, board, v) for v, f in atom.sum.parts.items() if v < count}
+    fills = {v - count: _slope(f) for v, f in atom.sum.parts.items() if v >= count}
+    constant = _fold_working(named, fills, board) + atom.sum.constant
+    coefficients = [a for _, polys in named.values() for poly in polys for a in poly] + [*fills.values(), constant]
+    scale = lcm(*(Fraction(a).denominator for a in coefficients))
+    limit = int(-constant * scale) - (1 if atom.strict else 0)
+    size = gcd(*(int(a * scale) for a in coefficients[:-1])) or 1
+    functions = tuple((v, _function(breaks, polys, Fraction(scale, size))) for v, (breaks, polys) in named.items())
+    working = tuple((k, int(a * scale) // size) for k, a in fills.items() if a)
+    return functions, working, limit // size, Fraction(scale, size)
+
+
+Pieces = tuple[list[int], list[tuple[Fraction, Fraction, Fraction]]]
+
+
+def _units_of(function: Piecewise, board: Board, name: int) -> Pieces:
+    """Breaks and coefficients in lots: `x = lot·u + remainder`."""
+    lot, rest = unit_of(board, name)
+    breaks: list[int] = []
+    polys: list[tuple[Fraction, Fraction, Fraction]] = []
+    for first, last, poly in function.pieces():
+        start, end = -((rest - first) // lot), (last - rest) // lot
+        if start > end:
+            continue
+        a0, a1, a2 = (Fraction(a) for a in poly)
+        moved = (a0 + (a1 + a2 * rest) * rest, (a1 + 2 * a2 * rest) * lot, a2 * lot * lot)
+        moved = _straightened(moved, start, end)
+        if polys and polys[-1] == moved:
+            continue
+        breaks.append(start)
+        polys.append(moved)
+    return breaks[1:], polys
+
+
+def _straightened(
+    poly: tuple[Fraction, Fraction, Fraction], start: int, end: int
+) -> tuple[Fraction, Fraction, Fraction]:
+    """A concave piece of one or two integers as the line through them; longer ones are refused."""
+    a0, a1, a2 = poly
+    if a2 >= 0:
+        return poly
+    if end - start > 1:
+        raise LoweringError("bends downward in a holding, which leaves its worst state inside a range")
+    return (a0 - a2 * start * end, a1 + a2 * (start + end), Fraction(0))
+
+
+def _slope(function: Piecewise) -> Fraction:
+    if len(function.polys) > 1 or function.polys[0][2] or function.polys[0][0]:
+        raise LoweringError("reads the fill of one of several working orders in a name otherwise than in proportion")
+    return Fraction(function.polys[0][1])
+
+
+def _fold_working(named: dict[int, Pieces], fills: dict[int, Fraction], board: Board) -> Fraction:
+    """Where a name with several working orders enters in proportion, write its fills instead: then rows are exact."""
+    constant = Fraction(0)
+    for name in [n for n in named if len(board.working_of(n)) > 1]:
+        breaks, polys = named[name]
+        orders = board.working_of(name)
+        if breaks or polys[0][2] or not any(k in fills for k in orders):
+            continue
+        del named[name]
+        constant += polys[0][0] + polys[0][1] * board.candidates[name].held
+        for k in orders:
+            fills[k] = fills.get(k, Fraction(0)) + polys[0][1]
+    return constant
+
+
+def _function(breaks: list[int], polys: list[tuple[Fraction, Fraction, Fraction]], by: Fraction) -> Function:
+    scaled = tuple((int(a * by), int(b * by), int(c * by)) for a, b, c in polys)
+    return Function(tuple(breaks), scaled)
+
+
+def unit_of(board: Board, name: int) -> tuple[int, int]:
+    """Lot and remainder of a name: shares = lot × units + remainder. Names with working orders count in shares."""
+    c = board.candidates[name]
+    lot = 1 if board.working_of(name) else c.lot
+    return lot, c.held % lot
+
+
+def names_of(board: Board) -> tuple[Name, ...]:
+    """The certificate's names: held, lower and upper in units, bounds taken inward to whole lots."""
+    found = []
+    for i, c in enumerate(board.candidates):
+        lot, rest = unit_of(board, i)
+        lower, upper = -((rest - c.lower) // lot), (c.upper - rest) // lot
+        found.append(Name(c.symbol, (c.held - rest) // lot, lower, upper))
+    return tuple(found)
+
+
+def working_of(board: Board) -> tuple[Working, ...]:
+    """The certificate's working orders, in shares."""
+    pairs = zip(board.names_of_working, board.quantities, strict=True)
+    return tuple(Working(name, quantity) for name, quantity in pairs)

@@ -1,0 +1,114 @@
+"""Which names a rebalance may trade, how far, and what the orders would look like.
+
+In: a snapshot, an account, and how orders are to be written (`Trading`). Out: a `Board` with a candidate buy and sell
+for every name. Guaranteed: limit prices are the mark moved by the band, outward, on the tick, exact; a long holding is
+never sold through zero, a short one never bought through; a name with a working order, without a mark, or asked to stay
+is not traded. Refused (`SnapshotError`): an unknown account, holdings in parts of a share. Why limit orders: rules on
+cash and notional then use a price that is known before the order goes. Before: `board.py`. After: `rows.py`,
+`rebalance.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lexorder.engine.errors import SnapshotError
+from lexorder.engine.judge import derivations
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.rule import Facts, Rule
+from lexorder.engine.snapshot import Projection, Snapshot, Subject, project, read
+from lexorder.optimizers.board import Board, Candidate, whole_shares
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """How orders are written.
+
+    `band`: how far beyond the mark a limit price may go, as a ratio. `tick`: the price step (instrument's money).
+    `fee`: commission a share. `long_only`: whether a name that is not held may be sold short. `stay`: symbols not to
+    be traded. `cap`: the largest weight of one name considered, as a ratio of NAV (rules usually say less).
+    """
+
+    trader: str = ""
+    strategy: str = "NONE"
+    band: Fraction = Fraction(1, 1000)
+    tick: Fraction = Fraction(1, 100)
+    fee: Fraction = Fraction(0)
+    time_in_force: str = "DAY"
+    long_only: bool = True
+    stay: frozenset[str] = frozenset()
+    prefix: str = "R"
+    cap: Fraction = Fraction(1)
+
+
+def board_of(
+    snapshot: Snapshot, vocabulary: Vocabulary, account: str, rules: Sequence[Rule], trading: Trading
+) -> Board:
+    """The board of every instrument of a snapshot as `account` may trade it."""
+    if account not in snapshot.accounts:
+        raise SnapshotError("unknown-account", "accounts", f"has no account {account}")
+    bare = project(snapshot, vocabulary, account, ())
+    working = {str(w["working_order.symbol"]) for w in bare.working}
+    symbols = sorted({*snapshot.instruments, *bare.positions})
+    candidates = tuple(_candidate(s, bare, trading, stays=s in working) for s in symbols)
+    orders = tuple(o for c in candidates for o in (c.buy, c.sell) if o is not None)
+    return Board(project(snapshot, vocabulary, account, orders), derivations(rules), candidates)
+
+
+def _candidate(symbol: str, bare: Projection, trading: Trading, *, stays: bool) -> Candidate:
+    facts = bare.snapshot.instruments.get(symbol, {})
+    position = bare.positions.get(symbol, {})
+    held = whole_shares(position.get("position.before.quantity", Fraction(0)), symbol)  # type: ignore[arg-type]
+    lot = whole_shares(facts.get("instrument.lot", Fraction(1)), symbol)  # type: ignore[arg-type]
+    mark = facts.get("instrument.mark")
+    if stays or symbol in trading.stay or not isinstance(mark, Fraction):
+        return Candidate(symbol, held, held, held, lot)
+    reach = _reach(symbol, mark, bare, trading)
+    lower = held if held < 0 else (0 if trading.long_only or held > 0 else -reach)
+    upper = 0 if held < 0 else max(held, reach)
+    lower, upper = held + (lower - held) // -lot * -lot, held + (upper - held) // lot * lot
+    buy = _order(symbol, "buy", mark, bare, trading) if upper > held else None
+    short = "sell" if held > 0 else "sell_short"
+    sell = _order(symbol, short, mark, bare, trading) if lower < held else None
+    return Candidate(symbol, held, lower, upper, lot, buy, sell)
+
+
+def _reach(symbol: str, mark: Fraction, bare: Projection, trading: Trading) -> int:
+    """The largest whole number of shares that `cap` of NAV buys."""
+    account = bare.snapshot.accounts[bare.account]
+    subject = Subject("instrument", symbol, bare.snapshot.instruments[symbol])
+    fx = read(bare, (Subject("account", bare.account, account), subject), "instrument.fx", "")
+    nav = account.get("account.nav")
+    if not isinstance(nav, Fraction) or not isinstance(fx, Fraction):
+        raise SnapshotError("missing-fact", bare.account, "has no net asset value")
+    return int(trading.cap * nav / (mark * fx))
+
+
+def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Trading) -> Facts:
+    order: dict[str, object] = {
+        "order.id": f"{trading.prefix}-{symbol}-{'B' if side == 'buy' else 'S'}",
+        "order.account": bare.account,
+        "order.symbol": symbol,
+        "order.side": side,
+        "order.quantity": Fraction(1),
+        "order.ord_type": "limit",
+        "order.price": limit_price(mark, side, trading),
+        "order.time_in_force": trading.time_in_force,
+        "order.strategy": trading.strategy,
+        "order.fee_per_share": trading.fee,
+    }
+    if trading.trader:
+        order["order.trader"] = trading.trader
+    for declared in bare.vocabulary.of_entity("order"):
+        if declared.default is not None:
+            order.setdefault(declared.name, declared.default)
+    return order  # type: ignore[return-value]
+
+
+def limit_price(mark: Fraction, side: str, trading: Trading) -> Fraction:
+    """The mark moved against the trader by the band and rounded inward to the tick; never beyond the band."""
+    if side == "buy":
+        return max(mark * (1 + trading.band) // trading.tick, Fraction(1)) * trading.tick
+    return max(-(-mark * (1 - trading.band) // trading.tick), Fraction(1)) * trading.tick
