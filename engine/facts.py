@@ -25,7 +25,7 @@ from lexorder.engine.quantity import exact, fits_scale
 from lexorder.engine.rule import Facts
 from lexorder.engine.sessions import session_facts
 from lexorder.engine.snapshot import Snapshot
-from lexorder.engine.symbols import is_canonical
+from lexorder.engine.symbols import is_canonical, is_symbol
 from lexorder.engine.terms import Value
 from lexorder.engine.units import Kind
 
@@ -158,10 +158,20 @@ def _unknown(vocabulary: Vocabulary, entity: str, short: str, where: str) -> NoR
 def _canonical(facts: Facts, entity: str, where: str) -> None:
     for short in ("symbol", "id", "account", "first", "second"):
         value = facts.get(f"{entity}.{short}")
-        if isinstance(value, str) and not is_canonical(value):
-            raise SnapshotError(
-                "not-canonical", f"{where}.{short}", f"{shown(value)} has characters or blanks not admitted"
-            )
+        admitted = is_canonical if short in ("id", "account") else is_symbol
+        if isinstance(value, str) and not admitted(value):
+            message = f"{shown(value)} has blanks or characters not admitted; symbols are in upper case"
+            raise SnapshotError("not-canonical", f"{where}.{short}", message)
+    for name, value in facts.items():
+        if entity == "lists" and isinstance(value, frozenset):
+            _canonical_list(value, name)
+
+
+def _canonical_list(entries: frozenset[str], name: str) -> None:
+    for entry in sorted(entries):
+        if not is_symbol(entry):
+            message = f"{shown(entry)} would match no instrument: write it in upper case, without blanks"
+            raise SnapshotError("not-canonical", name, message)
 
 
 def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapshot:

@@ -64,4 +64,4 @@ def text_of(cell: Any) -> Any:
 
 
 def _empty(cell: Any) -> bool:
-    return cell is None or cell != cell or str(cell) == "NaT"  # a missing number differs from itself
+    return cell is None or cell != cell or str(cell) == "NaT"  # noqa: PLR0124  a missing number differs from itself
