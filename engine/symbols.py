@@ -1,8 +1,9 @@
 """Canonical identifiers: the one spelling a symbol, account or order identifier may have.
 
 In: text. Out: yes or no. Guaranteed: two canonical identifiers that look alike are equal: ASCII letters, digits and
-`. - _ / : # @ ^ = +`, no blanks, at most 64 characters. Refused: everything else, by the caller's error: a lower-case
-or full-width `GME` would otherwise slip past a restricted list. Symbols of instruments have no lower-case letters. Before: nothing. After: `facts.py`.
+`. - _ / : # @ ^ = +`, no blanks, at most 64 characters. Refused: everything else, by the caller's error: a
+lower-case or full-width `GME` would otherwise slip past a restricted list. Symbols of instruments have no
+lower-case letters. Before: nothing. After: `facts.py`.
 """
 
 from __future__ import annotations
