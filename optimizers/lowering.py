@@ -248,17 +248,20 @@ class Lowering:
                 return join([self.tree(x, at, sign) for x in items])
             case Binary(op=op, left=left, right=right) if op in ("+", "-"):
                 return added(self.tree(left, at, sign), self.tree(right, at, sign if op == "+" else -sign))
-            case Binary(op=op, left=left, right=right) if op in ("*", "/"):
-                return self._scaled_tree(op, left, right, at, sign, why)
+            case Binary(op=op) if op in ("*", "/"):
+                return self._scaled_tree(term, at, sign, why)
             case If(condition=condition, yes=yes, no=no):
                 chosen_if = self.condition(condition, at)
-                return every([
-                    some([opposite(chosen_if), self.tree(yes, at, sign)]),
-                    some([chosen_if, self.tree(no, at, sign)]),
-                ])
+                return every(
+                    [
+                        some([opposite(chosen_if), self.tree(yes, at, sign)]),
+                        some([chosen_if, self.tree(no, at, sign)]),
+                    ]
+                )
         raise why
 
-    def _scaled_tree(self, op: str, left: Term, right: Term, at: Point, sign: int, why: Exception) -> Tree:
+    def _scaled_tree(self, term: Binary, at: Point, sign: int, why: Exception) -> Tree:
+        op, left, right = term.op, term.left, term.right
         inner, factor = (right, left) if op == "*" and not self.moving(left) else (left, right)
         if self.moving(factor):
             raise why
@@ -361,4 +364,3 @@ def _folded(pick: object, functions: tuple[Piecewise, ...]) -> Piecewise:
     for function in functions[1:]:
         total = pick(total, function)  # type: ignore[operator]
     return total
-

@@ -40,6 +40,7 @@ from lexorder.optimizers.separable import (
     alternatives,
     every,
     opposite,
+    plainest,
     region,
     some,
     variable_of,
@@ -184,7 +185,7 @@ class _Builder:
         if Phase.REBALANCE in rule.phases or subject.entity == "order":
             return tree
         # What holds now, or may stay broken as long as it gets no worse, needs no exception for standing still.
-        if not isinstance(tree, Known) and (rule.may_improve and is_measured(part) or holds(tree, self.board.held())):
+        if not isinstance(tree, Known) and ((rule.may_improve and is_measured(part)) or holds(tree, self.board.held())):
             return tree
         return some([self.untouched(subject), tree])
 
@@ -329,7 +330,7 @@ def _units_of(function: Piecewise, board: Board, name: int) -> Pieces:
     lot, rest = unit_of(board, name)
     breaks: list[int] = []
     polys: list[tuple[Fraction, Fraction, Fraction]] = []
-    for first, last, poly in function.pieces():
+    for first, last, poly in plainest(function).pieces():
         start, end = -((rest - first) // lot), (last - rest) // lot
         if start > end:
             continue

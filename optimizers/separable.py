@@ -97,12 +97,10 @@ def plainest(function: Piecewise) -> Piecewise:
     parts = list(function.pieces())
     kept: list[tuple[int, Poly]] = []
     for j, (first, last, poly) in enumerate(parts):
-        after = parts[j + 1][2] if j + 1 < len(parts) else poly
-        if first == last and not (kept and _at(kept[-1][1], first) == _at(poly, first)):
-            poly = after if _at(after, first) == _at(poly, first) else poly
-        elif first == last:
-            poly = kept[-1][1]
-        kept.append((first, poly))
+        near = [parts[j + 1][2]] if j + 1 < len(parts) else []
+        near += [kept[-1][1]] if kept else []
+        same = [p for p in near if first == last and _at(p, first) == _at(poly, first)]
+        kept.append((first, same[0] if same else poly))
     return joined_pieces(function.low, function.high, kept)
 
 

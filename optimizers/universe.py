@@ -110,5 +110,5 @@ def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Tr
 def limit_price(mark: Fraction, side: str, trading: Trading) -> Fraction:
     """The mark moved against the trader by the band and rounded inward to the tick; never beyond the band."""
     if side == "buy":
-        return max(mark * (1 + trading.band) // trading.tick, Fraction(1)) * trading.tick
-    return max(-(-mark * (1 - trading.band) // trading.tick), Fraction(1)) * trading.tick
+        return max(mark * (1 + trading.band) // trading.tick, 1) * trading.tick
+    return max(-(-mark * (1 - trading.band) // trading.tick), 1) * trading.tick

@@ -1,0 +1,262 @@
+"""Signals of models, through the signal rules, to one expected return for each name.
+
+In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal before
+and after the rules (skipped, scaled, strong), which rules acted and why, and the blended expected return of each name.
+Guaranteed: exact fractions; every signal is accounted for; factors multiply, caps take the least (DESIGN, reactions
+compose); names without a live signal expect 0. Refused (`SnapshotError`): a signal on an unknown instrument; a fact a
+rule needs and nobody supplied (`missing-fact`), since a signal must not pass a check that could not be made.
+
+The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i c_i r_i / Σ w_i`, with r the expected return, c
+the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product of the factors set on
+`position.after.quantity`. Confidence enters as shrinkage towards 0 and not only as a weight, so that one weak signal
+alone moves little. Holdings of the mean-variance problem are proportional to μ where no limit binds, which is why a
+factor on size acts there. Before: `engine/reactions.py`, `engine/expert/`. After: `rebalance.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+from lexorder.engine.errors import SnapshotError
+from lexorder.engine.evaluate import Point, value
+from lexorder.engine.judge import derivations
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.rule import Action, Facts, Phase, Rule
+from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project
+from lexorder.engine.subjects import account_subject
+from lexorder.engine.terms import Field, Term
+
+STRONG_WEIGHT = Fraction(3, 2)
+"""A strong signal counts this much against an ordinary one."""
+
+SIZE, CONFIDENCE = "position.after.quantity", "signal.confidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """One action of one rule on one subject: `kind` and arguments as in `engine.rule.Action`, numbers evaluated."""
+
+    rule: str
+    title: str
+    entity: str
+    subject: str
+    kind: str
+    arguments: tuple[tuple[str, Fraction | str], ...]
+
+    def argument(self, name: str) -> Fraction | str | None:
+        """One argument, or None."""
+        return dict(self.arguments).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """What the signal rules did: reactions in rule order, and derived facts as (name, subject, value, rule)."""
+
+    reactions: tuple[Reaction, ...]
+    derived: tuple[tuple[str, str, str, str], ...] = ()
+
+
+class Reactor(Protocol):
+    """Whoever runs the signal rules: the expert (CLIPS), or the reference meaning."""
+
+    def __call__(self, rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, account: str, /) -> Reacted:
+        """Run the rules of phase `signal` over everything they can be about."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRow:
+    """One signal before and after the rules; `skipped` gives the reason, `rules` who acted on it."""
+
+    id: str
+    symbol: str
+    strategy: str
+    timeframe: str
+    direction: str
+    expected_return: Fraction
+    before: Fraction
+    after: Fraction
+    strong: bool
+    skipped: str = ""
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReport:
+    """All signals, what each name expects in the end, and the factor on its size.
+
+    `raw`: the blend as it would be without rules. `regimes`: the names in a volatile regime.
+    """
+
+    signals: tuple[SignalRow, ...]
+    expected: dict[str, Fraction]
+    raw: dict[str, Fraction]
+    sizes: dict[str, Fraction] = field(default_factory=dict)
+    regimes: frozenset[str] = frozenset()
+    reactions: tuple[Reaction, ...] = ()
+
+
+def through_rules(
+    rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, account: str, react: Reactor | None = None
+) -> SignalReport:
+    """Pass the snapshot's signals through the signal rules and blend them. Raises SnapshotError."""
+    for signal in snapshot.signals:
+        if signal.get("signal.symbol") not in snapshot.instruments:
+            raise SnapshotError("unknown-thing", f"signal {signal['signal.id']}", "is on an unknown instrument")
+    chosen = [r for r in rules if Phase.SIGNAL in r.phases or r.derive]
+    done = (react or by_reference)(chosen, vocabulary, snapshot, account)
+    rows = tuple(_row(signal, done, snapshot) for signal in snapshot.signals)
+    sizes = _sizes(done.reactions, snapshot)
+    volatile = {s for name, s, v, _ in done.derived if name == "market.regime" and v == "VOLATILE"}
+    expected = {s: mu * sizes.get(s, Fraction(1)) for s, mu in blended(rows).items()}
+    return SignalReport(rows, expected, _raw(rows), sizes, frozenset(volatile), done.reactions)
+
+
+def blended(rows: Iterable[SignalRow]) -> dict[str, Fraction]:
+    """`Σ w c r / Σ w` of the live signals of each name; see the module."""
+    top: dict[str, Fraction] = {}
+    bottom: dict[str, Fraction] = {}
+    for row in rows:
+        weight = Fraction(0) if row.skipped else (STRONG_WEIGHT if row.strong else Fraction(1))
+        top[row.symbol] = top.get(row.symbol, Fraction(0)) + weight * row.after * row.expected_return
+        bottom[row.symbol] = bottom.get(row.symbol, Fraction(0)) + weight
+    return {s: top[s] / bottom[s] if bottom[s] else Fraction(0) for s in top}
+
+
+def _raw(rows: Sequence[SignalRow]) -> dict[str, Fraction]:
+    plain = [
+        SignalRow(r.id, r.symbol, r.strategy, r.timeframe, r.direction, r.expected_return, r.before, r.before, False)
+        for r in rows
+    ]
+    return blended(plain)
+
+
+def _row(signal: Facts, done: Reacted, snapshot: Snapshot) -> SignalRow:
+    identity, symbol = str(signal["signal.id"]), str(signal["signal.symbol"])
+    own = [r for r in done.reactions if concerns(r, identity, symbol, snapshot)]
+    before = _fraction(signal, "signal.confidence")
+    skips = [str(r.argument("reason") or "skipped") for r in own if r.kind == "skip"]
+    strong = [rule for name, s, v, rule in done.derived if (name, s, v) == ("signal.strength", identity, "STRONG")]
+    flat = signal.get("signal.direction") == "flat"
+    return SignalRow(
+        id=identity,
+        symbol=symbol,
+        strategy=str(signal.get("signal.strategy", "NONE")),
+        timeframe=str(signal.get("signal.timeframe", "")),
+        direction=str(signal.get("signal.direction", "")),
+        expected_return=Fraction(0) if flat else _fraction(signal, "signal.expected_return"),
+        before=before,
+        after=Fraction(0) if skips else composed(before, own, CONFIDENCE),
+        strong=bool(strong),
+        skipped=skips[0] if skips else "",
+        rules=tuple(dict.fromkeys([*strong, *(r.rule for r in own)])),
+    )
+
+
+def _fraction(facts: Facts, name: str) -> Fraction:
+    found = facts.get(name)
+    if not isinstance(found, Fraction):
+        raise SnapshotError("missing-fact", f"signal {facts['signal.id']}", f"has no `{name.split('.')[1]}`")
+    return found
+
+
+def concerns(reaction: Reaction, signal: str, symbol: str, snapshot: Snapshot) -> bool:
+    """Whether a reaction is about a signal: on the signal itself, its name, or a pair its name is in."""
+    if reaction.entity == "signal":
+        return reaction.subject == signal
+    if reaction.entity == "pair":
+        return symbol in _pair_names(reaction.subject, snapshot)
+    return reaction.subject == symbol
+
+
+def _pair_names(pair: str, snapshot: Snapshot) -> tuple[str, ...]:
+    found = next((p for p in snapshot.pairs if p["pair.id"] == pair), None)
+    return () if found is None else (str(found["pair.first"]), str(found["pair.second"]))
+
+
+def composed(start: Fraction, reactions: Iterable[Reaction], target: str) -> Fraction:
+    """A number after the reactions on it: factors multiply, then the least cap holds."""
+    found, caps = start, []
+    for reaction in reactions:
+        if reaction.argument("target") != target:
+            continue
+        factor, cap = reaction.argument("factor"), reaction.argument("at")
+        if reaction.kind == "scale" and isinstance(factor, Fraction):
+            found *= factor
+        if reaction.kind == "cap" and isinstance(cap, Fraction):
+            caps.append(cap)
+    return min([found, *caps])
+
+
+def _sizes(reactions: Sequence[Reaction], snapshot: Snapshot) -> dict[str, Fraction]:
+    """The factor on each name's size. A rule acts once on a name, however many of its signals fired it."""
+    acted: dict[str, dict[tuple[str, str], Reaction]] = {}
+    by_id = {str(s["signal.id"]): str(s["signal.symbol"]) for s in snapshot.signals}
+    for r in reactions:
+        if r.kind != "scale" or r.argument("target") != SIZE:
+            continue
+        names = _pair_names(r.subject, snapshot) if r.entity == "pair" else (by_id.get(r.subject, r.subject),)
+        for name in names:
+            acted.setdefault(name, {})[r.rule, r.subject if r.entity == "pair" else ""] = r
+    return {name: composed(Fraction(1), found.values(), SIZE) for name, found in acted.items()}
+
+
+# ---- the reference meaning ---------------------------------------------------------------------------------------
+
+
+def by_reference(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, account: str, /) -> Reacted:
+    """The signal rules by `engine.evaluate`: slow and plain, what the expert is compared with."""
+    seen, table = project(snapshot, vocabulary, account, ()), derivations(rules)
+    reactions: list[Reaction] = []
+    for rule in (r for r in rules if r.then):
+        for subject in everything(rule.for_each, seen):
+            at = Point(seen, (account_subject(seen), subject), {}, table)
+            if _fires(rule, at):
+                reactions += [_reaction(rule, subject, action, at) for action in rule.then]
+    return Reacted(tuple(reactions), tuple(_derived(rules, seen)))
+
+
+def everything(entity: str, seen: Projection) -> list[Subject]:
+    """Everything a signal rule can be about, whether held or not, in order of key."""
+    snapshot = seen.snapshot
+    if entity in ("instrument", "market"):
+        return [Subject(entity, s, snapshot.instruments[s]) for s in sorted(snapshot.instruments)]
+    if entity == "account":
+        return [account_subject(seen)]
+    if entity in ("signal", "pair", "quote", "position"):
+        key = "position.symbol" if entity == "position" else f"{entity}.id"
+        return sorted((Subject(entity, str(m[key]), m) for m in seen.members(entity)), key=lambda s: s.key)
+    return []
+
+
+def _fires(rule: Rule, at: Point) -> bool:
+    try:
+        return rule.when is None or bool(value(rule.when, at))
+    except MissingFactError as error:
+        raise SnapshotError("missing-fact", f"rule {rule.id}", str(error)) from None
+
+
+def _reaction(rule: Rule, subject: Subject, action: Action, at: Point) -> Reaction:
+    arguments = tuple((name, _argument(given, at)) for name, given in action.arguments)
+    return Reaction(rule.id, rule.title, subject.entity, subject.key, action.kind, arguments)
+
+
+def _argument(given: Term | str, at: Point) -> Fraction | str:
+    if isinstance(given, Field) and given.name in (SIZE, CONFIDENCE):
+        return given.name
+    if isinstance(given, str):
+        return given
+    found = value(given, at)
+    return found if isinstance(found, Fraction) else str(found)
+
+
+def _derived(rules: Sequence[Rule], seen: Projection) -> Iterable[tuple[str, str, str, str]]:
+    table = derivations(rules)
+    for rule in sorted((r for r in rules if r.derive), key=lambda r: (r.stratum, r.id)):
+        for subject in everything(rule.for_each, seen):
+            at = Point(seen, (account_subject(seen), subject), {}, table)
+            if _fires(rule, at):
+                yield from ((name, subject.key, str(value(term, at)), rule.id) for name, term in rule.derive)
