@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lexorder.engine import vocabulary as vocabulary_file
-from lexorder.engine.compile import CompiledBook
 from lexorder.engine.decide import Evaluators, InForce, decide
 from lexorder.engine.decision import Decision
 from lexorder.engine.events import Event, SingleChanged, after
-from lexorder.engine.expert.book import ExpertBook
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.reference import Reference, ReferenceExpert
@@ -33,6 +31,9 @@ Make = Callable[[Sequence[Rule], Vocabulary, Snapshot], Evaluators]
 
 def fast(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> Evaluators:
     """The production pair: integers compiled from the terms, and CLIPS."""
+    from lexorder.engine.compile import CompiledBook
+    from lexorder.engine.expert.book import ExpertBook
+
     return Evaluators(CompiledBook(rules, vocabulary, snapshot), ExpertBook(rules, vocabulary, snapshot))
 
 

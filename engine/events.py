@@ -24,10 +24,11 @@ from lexorder.engine.terms import Value
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """`quantity` shares (above 0) bought or sold for the account; with the cash it moved.
+    """`quantity` shares (above 0) bought or sold for the account, with the cash it moved.
 
-    `cash` is the change of the account's cash, `-signed quantity * price * fx - fee`, in account money, worked out by the sender. `working_order` names the working order it
-    fills, whose open quantity shrinks (and which goes when nothing is left), or is empty.
+    `cash` is the change of the account's cash in its currency, `-signed quantity * price * fx - fee`, worked out by the
+    sender. `working_order` names the working order it fills, whose open quantity shrinks (and which goes when nothing
+    is left), or is empty.
     """
 
     account: str
