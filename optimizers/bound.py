@@ -20,8 +20,11 @@ from lexorder.optimizers.rowtable import RowTable
 MULTIPLIER_DIGITS = 10
 """The least multiplier that matters is written with this many digits."""
 
-NEGLIGIBLE = 1e-9
-"""A multiplier whose row can move the bound by less than this part of the largest is dropped."""
+SCALE_DIGITS_MAX = 24
+"""Longer scales could push a number over the 80 digits a certificate may have."""
+
+NEGLIGIBLE = 1e-11
+"""A multiplier whose row can move the bound by less than this part of the objective is dropped."""
 
 
 def bound(
@@ -32,7 +35,7 @@ def bound(
     Multipliers are the proposal's duals of asserted rows, rounded at a common `scale`; tangent points are the
     proposal's factor exposures, rounded. Exact from there on.
     """
-    chosen, scale = _rounded_duals(rows, proposal)
+    chosen, scale = _rounded_duals(rows, objective, proposal)
     points = _points(objective, proposal)
     total = WeightedSum(len(rows.held))
     total.add_entries(objective.table, 0, len(objective.table.row), scale)
@@ -52,16 +55,25 @@ def _points(objective: ObjectiveTable, proposal: Proposal) -> list[int]:
     return [int(y) for y in np.rint(exposure).tolist()]
 
 
-def _rounded_duals(rows: RowTable, proposal: Proposal) -> tuple[tuple[tuple[int, int], ...], int]:
+def _size(rows: RowTable, objective: ObjectiveTable) -> float:
+    """How large the objective's terms get in the box; what is small beside it does not matter."""
+    table = objective.table
+    ends = (table.maxima(rows.lower, rows.upper), table.minima(rows.lower, rows.upper))
+    return float(sum(np.abs(e.astype(float)).sum() for e in ends))
+
+
+def _rounded_duals(
+    rows: RowTable, objective: ObjectiveTable, proposal: Proposal
+) -> tuple[tuple[tuple[int, int], ...], int]:
     duals = np.where(rows.asserted, proposal.duals, 0.0)
     # What a row can contribute is its dual times how far it can be from its limit.
     reach = np.abs((rows.worst(rows.lower, rows.upper) - rows.limit).astype(float)) + 1.0
     matter = duals * reach
-    chosen = np.flatnonzero(matter > NEGLIGIBLE * matter.max(initial=0.0))
+    chosen = np.flatnonzero(matter > NEGLIGIBLE * _size(rows, objective))
     if not len(chosen):
         return (), 1
     least = float(duals[chosen].min())
-    digits = max(0, MULTIPLIER_DIGITS - int(np.floor(np.log10(least))))
+    digits = min(max(0, MULTIPLIER_DIGITS - int(np.floor(np.log10(least)))), SCALE_DIGITS_MAX)
     scale = 10**digits
     mixed = rows.problem.mixed
     rounded = ((r, round(float(duals[r]) * scale)) for r in chosen.tolist())

@@ -281,22 +281,23 @@ class Relaxation:
     def _price_folded(self, price: Floats, bounds: Floats) -> None:
         """Hand the price of a bound to the row it was folded from, by that row's slope there."""
         domain = self.domain
-        for side, source, edge in ((0, domain.high_row, domain.high), (1, domain.low_row, domain.low)):
+        sides = ((0, domain.high_row, domain.high + 1), (1, domain.low_row, domain.low - 1))
+        for side, source, outside in sides:
             from_row = np.flatnonzero(source[self.free] >= 0)
             names = self.free[from_row]
-            slope = self._slopes(source[names], names, edge)
+            slope = self._slopes(source[names], names, outside)
             cost = bounds[side, from_row] * self.goal_scale / self.unit[from_row]
-            np.add.at(price, source[names], cost / np.maximum(slope, 1e-300))
+            np.add.at(price, source[names], cost / slope)
 
-    def _slopes(self, rows: Indexes, names: Indexes, edge: Ints) -> Floats:
-        """How fast each folded row rises as its name moves one unit out of the bound."""
+    def _slopes(self, rows: Indexes, names: Indexes, outside: Ints) -> Floats:
+        """How fast each folded row rises from its bound to the next unit, which breaks it."""
         table = self.rows.table
-        inward = np.where(edge == self.domain.high, -1, 1)
-        change = table.values(edge) - table.values(edge + inward)
+        inside = np.where(outside > self.domain.high, self.domain.high, self.domain.low)
+        change = table.values(outside) - table.values(inside)
         # A folded row has one entry, so its first entry is the one.
         entry = np.searchsorted(table.row, rows)
         slopes: Floats = np.abs(change[entry].astype(float))
-        return np.where(table.name[entry] == names, slopes, np.inf)
+        return np.where((table.name[entry] == names) & (slopes > 0), slopes, np.inf)
 
 
 def _fixed(rows: RowTable, domain: Domain) -> Floats:

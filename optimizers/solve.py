@@ -44,7 +44,7 @@ from lexorder.optimizers.refusals import (
 )
 from lexorder.optimizers.relax import Relaxation, relaxations
 from lexorder.optimizers.rowtable import RowTable
-from lexorder.optimizers.waves import Plan, plan
+from lexorder.optimizers.waves import Plan, check_start, plan
 
 NO_HASH = "0" * 64
 """Stands for an input that has no hash, for example in tests."""
@@ -193,10 +193,10 @@ class _Solve:
 
     def by_z3(self, scope: Scope, target: NDArray[np.float64]) -> Ints | None:
         """Whole holdings from Z3, polished; None where it found none."""
-        from lexorder.optimizers.prove import find
+        from lexorder.optimizers.prove import Refuted, find
 
-        found = find(self.rows, self.objective, scope, target, seconds=self.settings.seconds)
-        if found is None:
+        found = find(self.rows, scope, target, seconds=self.settings.seconds)
+        if found is None or isinstance(found, Refuted):
             return None
         bench = Bench(self.rows, self.objective, scope, found)
         polish(bench)
@@ -246,15 +246,13 @@ class _Solve:
             claims.append(bound(rows, self.objective, end.proposal, holdings))
         return tuple(claims)
 
-    def conflict(self) -> Conflict:
+    def conflict(self) -> Solution | Conflict:
         """A proof that the rows exclude each other, minimal, with relaxations; or a refusal."""
         rows, seconds = self.rows, self.settings.seconds
-        # A passive row that is broken now may stay so: it cannot be what makes trading impossible.
-        firm = rows.asserted & (rows.tolerated == rows.limit).astype(bool)
         try:
-            claim = prove(rows, firm, self.clauses, seconds=seconds)
-        except FoundHoldings:
-            claim = None
+            claim = self.proof()
+        except FoundHoldings as found:
+            return self.solution(self.found_by_search(found.holdings))
         if claim is None:
             raise UndecidedError("whole-unit holdings within all limits")
         claim = minimal(rows, claim, seconds=seconds)
@@ -266,6 +264,31 @@ class _Solve:
                 rows, claim.rows, rows.tolerated, rows.asserted, self.clauses, seconds=seconds
             )
         return Conflict(certificate, text, claim.rows, claim.clauses, eased)
+
+    def proof(self) -> Infeasible | None:
+        """A proof from rows that must hold; passive breaches, which may stay, only as a last resort.
+
+        Nothing was found with those tolerated either; so if the start is safe, the bounds are in the way.
+        """
+        rows, seconds = self.rows, self.settings.seconds
+        firm = rows.asserted & (rows.tolerated == rows.limit).astype(bool)
+        if firm.sum() == rows.asserted.sum():
+            return prove(rows, firm, self.clauses, seconds=seconds)
+        try:
+            claim = prove(rows, firm, self.clauses, seconds=seconds)
+        except FoundHoldings:
+            claim = None
+        if claim is None:
+            check_start(rows)
+            claim = prove(rows, rows.asserted, self.clauses, seconds=seconds)
+        return claim
+
+    def found_by_search(self, holdings: Ints) -> _End:
+        """Holdings that the search for a proof met; exact already, without a continuous proposal."""
+        rows = self.rows
+        scope = Scope(rows.lower, rows.upper, rows.limit, rows.asserted, self.clauses)
+        route = Route("milp", "the search for a proof of conflict met holdings that satisfy everything")
+        return _End(holdings, scope, None, route)
 
 
 def verified(certificate: Certificate) -> str:

@@ -40,14 +40,15 @@ def plan(rows: RowTable, target: Ints, *, waves_max: int) -> Plan:
     One wave if that is safe, else sells then buys, else as many as it takes, up to `waves_max`, whole orders
     first and parts of orders where nothing else fits. Refused: see the module.
     """
-    _check_start(rows)
+    check_start(rows)
     for steps in _simple(rows, target):
         if len(steps) <= waves_max and _all_safe(rows, steps):
             return Plan(_orders(rows.held, steps), target, ())
     return _step_by_step(rows, target, waves_max)
 
 
-def _check_start(rows: RowTable) -> None:
+def check_start(rows: RowTable) -> None:
+    """Refuse, by `UnsafeStartError`, a start at which the first wave could not be safe."""
     worst = rows.start
     broken = np.flatnonzero(rows.asserted & (worst > rows.tolerated).astype(bool)).tolist()
     ids = [rows.problem.rows[r].id for r in broken]
