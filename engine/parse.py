@@ -179,13 +179,13 @@ class _Builder:
 
     def quoted(self, tree: Tree[Token]) -> Syntax:
         text, span = self.placed(tree)
-        bad = re.search(r"\\[^\"\\]", text)
-        if bad:
-            refuse(
-                "bad-text",
-                f'{shown(bad[0])} is not an escape: only `\\"` and `\\\\` are',
-                self.scalar.at(tree.meta.start_pos + bad.start(), 2),
-            )
+        for escape in re.finditer(r"\\(.)", text):
+            if escape[1] not in '"\\':
+                refuse(
+                    "bad-text",
+                    f'{shown(escape[0])} is not an escape: only `\\"` and `\\\\` are',
+                    self.scalar.at(tree.meta.start_pos + escape.start(), 2),
+                )
         return syntax.Quoted(re.sub(r"\\(.)", r"\1", text[1:-1]), text=text, span=span)
 
     def yes(self, tree: Tree[Token]) -> Syntax:
@@ -247,9 +247,10 @@ class _Builder:
         assert isinstance(word, Token)
         assert word.start_pos is not None
         name_text, name_span = self.place(word.start_pos, word.start_pos + len(word))
-        name = syntax.Name(name_text, text=name_text, span=name_span)
+        owner, _, function = name_text.rpartition(".")
+        name = syntax.Name(function, text=name_text, span=name_span)
         # Lark leaves None for the absent `where`, so the last place always is the condition's.
         last = tree.children[-1]
         arguments = tuple(self.build(child) for child in tree.children[1:-1] if isinstance(child, Tree))
         where = self.build(last) if isinstance(last, Tree) else None
-        return syntax.Call(name, arguments, where, text=text, span=span)
+        return syntax.Call(name, arguments, where, owner, text=text, span=span)

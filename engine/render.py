@@ -115,7 +115,8 @@ def _if(term: If) -> str:
 def _aggregate(term: Aggregate) -> str:
     inside = term.collection if term.body is None else render(term.body)
     where = "" if term.where is None else f" where {render(term.where)}"
-    return f"{term.kind}({inside}{where})"
+    owner = f"{term.owner}." if term.owner else ""
+    return f"{owner}{term.kind}({inside}{where})"
 
 
 def literal(term: Literal) -> str:

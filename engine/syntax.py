@@ -120,11 +120,12 @@ class Choice(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Call(Syntax):
-    """`f(a, b)` or `f(a where c)`; `name` is the function's position and word."""
+    """`f(a, b)` or `f(a where c)`; `name` is the function's word and position, `owner` what stands before its dot."""
 
     name: Name
     arguments: tuple[Syntax, ...]
     where: Syntax | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from lexorder.engine import syntax
 from lexorder.engine.codes import nearest_name, refuse
 from lexorder.engine.errors import shown
 from lexorder.engine.fit import a_unit, be_amount, be_condition, fitting, joined, mismatch
-from lexorder.engine.names import Vocabulary
+from lexorder.engine.names import ALWAYS, Vocabulary
 from lexorder.engine.parse import parse
 from lexorder.engine.resolve import AGGREGATES, Resolver
 from lexorder.engine.syntax import Syntax
@@ -292,10 +292,11 @@ class Checker(Resolver):
 
     def _call(self, node: syntax.Call, _want: Unit | None) -> Term:
         name = node.name.path
-        if name not in _FUNCTIONS:
+        if name not in _FUNCTIONS or (node.owner and (node.owner not in ALWAYS or name not in AGGREGATES)):
             refuse(
                 "unknown-function",
-                f"{shown(name)} is not a function; there are abs, min, max, sum, count, any and all",
+                f"{shown(node.name.text)} is not a function; there are abs, min, max, sum, count, any and all, and "
+                "`account.sum(…)` and its like for all of the account",
                 node.name.span,
                 nearest_name(name, _FUNCTIONS),
             )
@@ -362,13 +363,13 @@ class Checker(Resolver):
     def aggregated(self, node: syntax.Call, collection: str, body: Term | None, where: Term | None) -> Term:
         """The aggregate once its parts are checked."""
         if body is None:
-            return Aggregate(COUNT, "count", collection, None, where, span=node.span)
+            return Aggregate(COUNT, "count", collection, None, where, node.owner, span=node.span)
         if node.name.path == "sum":
             be_amount(node.arguments[0], body, "`sum`")
-            return Aggregate(body.unit, "sum", collection, body, where, span=node.span)
+            return Aggregate(body.unit, "sum", collection, body, where, node.owner, span=node.span)
         be_condition(node.arguments[0], body)
         kind: OneOf["any", "all"] = "any" if node.name.path == "any" else "all"
-        return Aggregate(BOOL, kind, collection, body, where, span=node.span)
+        return Aggregate(BOOL, kind, collection, body, where, node.owner, span=node.span)
 
 
 def _moments(op: str, left: Unit, right: Unit) -> Unit | None:
