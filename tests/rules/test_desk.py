@@ -5,9 +5,30 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from tests.rules.library import BREACH, NOT_APPLICABLE, PASS, PASSIVE, cents, forall, held, order, status, working, world
+from tests.rules.library import (
+    BREACH,
+    NOT_APPLICABLE,
+    PASS,
+    PASSIVE,
+    cents,
+    forall,
+    held,
+    order,
+    status,
+    working,
+    world,
+)
 
-ROLES = ["admin", "risk_officer", "senior_trader", "junior_trader", "portfolio_manager", "analyst", "observer", "algorithm"]
+ROLES = [
+    "admin",
+    "risk_officer",
+    "senior_trader",
+    "junior_trader",
+    "portfolio_manager",
+    "analyst",
+    "observer",
+    "algorithm",
+]
 LIMITS = {"senior": (100_000, 50_000), "junior": (25_000, 10_000)}
 side = st.sampled_from(["buy", "sell", "sell_short"])
 

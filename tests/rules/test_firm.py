@@ -79,7 +79,7 @@ def works(one: Name, symbol: str = "ACME") -> list[dict[str, str]]:
 
 
 @forall(before=holding, buying=few, selling=few, way=side, quantity=st.integers(1, 12), limit=st.integers(0, 40))
-def test_issuer_weight(before: int, buying: int, selling: int, way: str, quantity: int, limit: int) -> None:
+def test_issuer_weight(*, before: int, buying: int, selling: int, way: str, quantity: int, limit: int) -> None:
     # Shares cost 100: with a net asset value of 2,000 × limit, 5% of it is `limit` shares.
     one = name(before, buying, selling, way, quantity)
     now = world(account={"nav": str(2_000 * max(limit, 1))}, positions=[held(before)], working_orders=works(one))
@@ -146,8 +146,12 @@ def test_correlated_pair(other: int, quantity: int, way: str, correlation: int) 
 # ---- leverage and cash -------------------------------------------------------------------------
 
 
-@forall(one=holding, other=holding, buying=few, selling=few, way=side, quantity=st.integers(1, 12), limit=st.integers(1, 20))
-def test_gross_leverage(one: int, other: int, buying: int, selling: int, way: str, quantity: int, limit: int) -> None:
+@forall(
+    one=holding, other=holding, buying=few, selling=few, way=side, quantity=st.integers(1, 12), limit=st.integers(1, 20)
+)
+def test_gross_leverage(
+    *, one: int, other: int, buying: int, selling: int, way: str, quantity: int, limit: int
+) -> None:
     # With a net asset value of 100 × limit and shares at 100, twice it is 2 × limit shares.
     acme = name(one, 0, 0, way, quantity)
     beta = Name(other, buying, selling)
@@ -163,8 +167,10 @@ def test_gross_leverage(one: int, other: int, buying: int, selling: int, way: st
     )
 
 
-@forall(one=holding, other=holding, buying=few, selling=few, way=side, quantity=st.integers(1, 12), limit=st.integers(1, 20))
-def test_net_leverage(one: int, other: int, buying: int, selling: int, way: str, quantity: int, limit: int) -> None:
+@forall(
+    one=holding, other=holding, buying=few, selling=few, way=side, quantity=st.integers(1, 12), limit=st.integers(1, 20)
+)
+def test_net_leverage(*, one: int, other: int, buying: int, selling: int, way: str, quantity: int, limit: int) -> None:
     acme = name(one, 0, 0, way, quantity)
     beta = Name(other, buying, selling)
     now = world(
@@ -190,7 +196,7 @@ def test_net_leverage(one: int, other: int, buying: int, selling: int, way: str,
     buying=few,
     selling=few,
 )
-def test_cash_buffer(cash: int, price: int, fee: int, way: str, quantity: int, buying: int, selling: int) -> None:
+def test_cash_buffer(*, cash: int, price: int, fee: int, way: str, quantity: int, buying: int, selling: int) -> None:
     # Cents. Net asset value 50,000: the buffer is 1,000. What a sale brings is not counted before it has filled.
     at_work = [working("buy", buying, "BETA", "W-1", "50")] if buying else []
     at_work += [working("sell", selling, "BETA", "W-2", "50")] if selling else []
@@ -223,7 +229,7 @@ LOSSES = [("start_of_day_nav", 2, "daily-loss"), ("peak_nav", 10, "drawdown")]
 @pytest.mark.parametrize(("base", "percent", "rule"), LOSSES)
 @forall(opening=st.integers(1, 10**9), over=st.integers(-1, 1), before=holding, way=side, quantity=st.integers(1, 12))
 def test_beyond_a_loss_only_closing(
-    base: str, percent: int, rule: str, opening: int, over: int, before: int, way: str, quantity: int
+    *, base: str, percent: int, rule: str, opening: int, over: int, before: int, way: str, quantity: int
 ) -> None:
     # Ten-thousandths of a dollar; `over` is one unit to either side of the largest loss within the limit.
     loss = opening * percent // 100 + over
@@ -254,7 +260,7 @@ def test_a_loss_does_not_stop_the_closing_of_everything_at_once() -> None:
     selling=few,
     filled=few,
 )
-def test_volume_participation(adv: int, way: str, quantity: int, buying: int, selling: int, filled: int) -> None:
+def test_volume_participation(*, adv: int, way: str, quantity: int, buying: int, selling: int, filled: int) -> None:
     at_work = works(Name(0, buying, selling))
     fill = {"id": "F", "account": "A", "symbol": "ACME", "side": "buy", "quantity": str(filled), "price": "100"}
     done = [fill] if filled else []

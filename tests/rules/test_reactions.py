@@ -71,8 +71,9 @@ rows = st.lists(st.tuples(st.sampled_from(FRAMES), directions, st.sampled_from([
 @forall(given=rows)
 def test_short_term_agreement(given: list[tuple[str, str, str]]) -> None:
     now = world(signals=signals(*given))
-    full = {way: all((t, way) in {(t, d) for t, d, _ in given} for t in FRAMES[:3]) for way in ("long", "short")}
-    expected = {"long": "LONG", "short": "SHORT"}[max(full, key=lambda w: full[w])] if sum(full.values()) == 1 else "NONE"
+    said = {(t, d) for t, d, _ in given}
+    agreed = [way.upper() for way in ("long", "short") if {(t, way) for t in FRAMES[:3]} <= said]
+    expected = agreed[0] if len(agreed) == 1 else "NONE"
     assert derived("market.short_term_agreement", "short-term-agreement", now) == {"ACME": expected, "BETA": "NONE"}
 
 
