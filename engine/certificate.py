@@ -172,9 +172,7 @@ class Function:
     def maximum(self, low: int, high: int) -> int:
         """Return the greatest value over the integers `low..high`, exact; needs `low <= high`."""
         # Every piece is convex, so its greatest value is at one of its ends.
-        return max(
-            max(_at(poly, first), _at(poly, last)) for first, last, poly in self.pieces(low, high)
-        )
+        return max(max(_at(poly, first), _at(poly, last)) for first, last, poly in self.pieces(low, high))
 
     def minimum(self, low: int, high: int) -> int:
         """Return the least value over the integers `low..high`, exact; needs `low <= high`."""
@@ -182,11 +180,7 @@ class Function:
 
     def argmin(self, low: int, high: int) -> int:
         """Return the lowest holding of `low..high` at which the least value is reached."""
-        candidates = [
-            x
-            for first, last, poly in self.pieces(low, high)
-            for x in _least_points(poly, first, last)
-        ]
+        candidates = [x for first, last, poly in self.pieces(low, high) for x in _least_points(poly, first, last)]
         return min(candidates, key=lambda x: (self.value(x), x))
 
     def to_json(self) -> Json:
@@ -327,7 +321,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """At least one of `alternatives` must hold; an alternative is a set of row indexes, all of them.
+    """At least one of `alternatives` must hold: one whose rows (indexes) all hold.
 
     Refused: no alternative, or an empty one.
     """
@@ -650,9 +644,9 @@ class Certificate:
 
 def canonical_bytes(document: Mapping[str, JsonValue]) -> bytes:
     """Return the one byte sequence of `document`: sorted keys, no spaces, ASCII."""
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode("ascii")
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode(
+        "ascii"
+    )
 
 
 def problem_hash(problem: Problem) -> str:
