@@ -263,7 +263,7 @@ class _Check:
         least += self.least_excess(claim["multipliers"], self.asserted, self.bounds, parts)
         _need(claim["objective"] == final, "wrong-objective", f"it is {final}")
         _need(claim["value"] <= least // scale, "bound-not-proved", f"only {least // scale} is")
-        return f"in bounds and asserted rows, none is below {claim['value']}; the final is {final}, {self.objective['unit']}"
+        return f"in bounds and asserted rows none is below {claim['value']}; final {final}, {self.objective['unit']}"
 
 
 def verify(text: str) -> Verdict:
