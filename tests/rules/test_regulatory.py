@@ -246,6 +246,17 @@ def test_single_order_notional(price: int, over: int, way: str) -> None:
     assert status("market-access-order-notional", world(), order(way, quantity, price=ticks(price))) is expected
 
 
+@forall(ask=st.integers(9_000, 12_000), mark=st.integers(9_000, 12_000), over=st.integers(-1, 1))
+def test_a_market_order_is_worth_the_worse_price_moved_by_the_collar(ask: int, mark: int, over: int) -> None:
+    # Prices in cents; 5 per cent more, in hundredths of a cent.
+    price = 105 * max(ask, mark)
+    quantity = 50_000_000_000 // price + over
+    quoted = instrument(mark=cents(mark), ask=cents(ask), bid=cents(1))
+    now = world(instruments=[quoted], firm={"collar": "0.05"})
+    expected = PASS if quantity * price <= 50_000_000_000 else BREACH
+    assert status("market-access-order-notional", now, order("buy", quantity)) is expected
+
+
 @forall(rate=st.integers(50_000_000, 200_000_000), over=st.integers(-1, 1))
 def test_notional_is_counted_in_us_dollars_whatever_the_account(rate: int, over: int) -> None:
     # The account is in euro, the share costs 100 dollars: the rate must cancel out, exactly.
