@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from lexorder.engine.errors import shown
-from lexorder.engine.render import render
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.render import folded, render
 from lexorder.engine.rule import Classified, TermClass
 from lexorder.engine.signs import signs
 from lexorder.engine.terms import (
@@ -46,10 +47,11 @@ class Curve(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bend:
-    """A curve, and for OTHER the words that say why."""
+    """A curve; for OTHER the words that say why, with `{}` where the offending term goes."""
 
     curve: Curve
     why: str = ""
+    about: Term | None = None
 
 
 _CONSTANT, _AFFINE = Bend(Curve.CONSTANT), Bend(Curve.AFFINE)
@@ -58,39 +60,54 @@ _CONVEX, _CONCAVE = Bend(Curve.CONVEX), Bend(Curve.CONCAVE)
 _ORDER = (TermClass.FACTS_ONLY, TermClass.LINEAR, TermClass.CONVEX, TermClass.MIXED_INTEGER)
 
 
-def classify(term: Term) -> Classified:
-    """The class of a requirement: the hardest of its conjuncts, with the reason."""
-    found = [_conjunct(part) for part in conjuncts(term)]
-    return max(found, key=lambda c: _ORDER.index(c.term_class))
+def classify(term: Term, vocabulary: Vocabulary | None = None) -> Classified:
+    """The class of a requirement: the hardest of its conjuncts, with the reason.
+
+    With a vocabulary the reason speaks of defined names instead of what they mean.
+    """
+    found = max((_conjunct(part) for part in conjuncts(term)), key=lambda c: _ORDER.index(c.term_class))
+    if found.about is None:
+        return Classified(found.term_class, found.why)
+    about = folded(found.about, vocabulary) if vocabulary else render(found.about)
+    return Classified(found.term_class, found.why.format(shown(about)))
 
 
-def _conjunct(part: Term) -> Classified:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A class, and words with `{}` where the term they are about goes."""
+
+    term_class: TermClass
+    why: str
+    about: Term | None = None
+
+
+def _conjunct(part: Term) -> _Found:
     if not depends_on_fills(part):
-        return Classified(TermClass.FACTS_ONLY, "no name in it depends on fills")
+        return _Found(TermClass.FACTS_ONLY, "no name in it depends on fills")
     if not isinstance(part, Compare):
-        return _mixed(f"{_short(part)} is not a comparison that stands by itself, joined by `and`")
+        return _mixed(part, "{} is not a comparison that stands by itself, joined by `and`")
     if part.op == "!=":
-        return _mixed(f"{_short(part)} leaves out one value in the middle")
+        return _mixed(part, "{} leaves out one value in the middle")
     if part.left.unit.kind is not Kind.NUMBER:
-        return _mixed(f"{_short(part)} compares conditions that depend on fills")
+        return _mixed(part, "{} compares conditions that depend on fills")
     return _comparison(part)
 
 
-def _comparison(part: Compare) -> Classified:
+def _comparison(part: Compare) -> _Found:
     """`lhs - rhs` of `<=` must bend upward; of `>=` the other way round; of `==` not at all."""
     left, right = cleared(part)
     bend = _sum(bend_of(left), _flipped(bend_of(right)))
     if part.op in {">=", ">"}:
         bend = _flipped(bend)
     if bend.curve <= Curve.AFFINE:
-        return Classified(TermClass.LINEAR, "each side is a sum of terms linear in fills")
+        return _Found(TermClass.LINEAR, "each side is a sum of terms linear in fills")
     if bend.curve is Curve.OTHER:
-        return _mixed(bend.why)
+        return _mixed(bend.about, bend.why)
     if part.op == "==":
-        return _mixed(f"{_short(part)} asks a curved function for one exact value")
+        return _mixed(part, "{} asks a curved function for one exact value")
     if bend.curve is Curve.CONVEX:
-        return Classified(TermClass.CONVEX, "the limited side is a sum of convex functions of fills")
-    return _mixed(f"{_short(part)} limits a convex function from below, which splits the admissible region")
+        return _Found(TermClass.CONVEX, "the limited side is a sum of convex functions of fills")
+    return _mixed(part, "{} limits a convex function from below, which splits the admissible region")
 
 
 def cleared(part: Compare) -> tuple[Term, Term]:
@@ -110,12 +127,8 @@ def _multiplied_out(side: Term, other: Term) -> tuple[Term, Term]:
     return side.left, Binary(other.unit.times(divisor.unit), "*", other, divisor, span=other.span)
 
 
-def _mixed(why: str) -> Classified:
-    return Classified(TermClass.MIXED_INTEGER, why)
-
-
-def _short(term: Term) -> str:
-    return shown(render(term))
+def _mixed(about: Term | None, why: str) -> _Found:
+    return _Found(TermClass.MIXED_INTEGER, why, about)
 
 
 # ---- curvature ---------------------------------------------------------------------------------
@@ -140,7 +153,7 @@ def bend_of(term: Term) -> Bend:
             return _choice(term)
         case Aggregate():
             return _aggregate(term)
-    return _other(f"{_short(term)} jumps as orders fill")
+    return _other(term, "{} jumps as orders fill")
 
 
 def _arithmetic(term: Binary) -> Bend:
@@ -154,8 +167,8 @@ def _arithmetic(term: Binary) -> Bend:
     return _quotient(term)
 
 
-def _other(why: str) -> Bend:
-    return Bend(Curve.OTHER, why)
+def _other(about: Term | None, why: str) -> Bend:
+    return Bend(Curve.OTHER, why, about)
 
 
 def _flipped(bend: Bend) -> Bend:
@@ -167,7 +180,7 @@ def _flipped(bend: Bend) -> Bend:
 def _sum(one: Bend, other: Bend) -> Bend:
     low, high = sorted((one, other), key=lambda b: b.curve)
     if high.curve is Curve.CONCAVE and low.curve is Curve.CONVEX:
-        return _other("it takes a convex function from another, and the difference bends both ways")
+        return _other(None, "it takes a convex function from another, and the difference bends both ways")
     return high
 
 
@@ -179,12 +192,12 @@ def _product(term: Binary) -> Bend:
         return _scaled(bend_of(left), right)
     if left == right and bend_of(left).curve is Curve.AFFINE:
         return _CONVEX
-    return _other(f"{_short(term)} multiplies two amounts that both depend on fills")
+    return _other(term, "{} multiplies two amounts that both depend on fills")
 
 
 def _quotient(term: Binary) -> Bend:
     if depends_on_fills(term.right):
-        return _other(f"{_short(term.right)} divides, depends on fills, and is not declared positive")
+        return _other(term.right, "{} divides, depends on fills, and is not declared positive")
     return _scaled(bend_of(term.left), term.right)
 
 
@@ -197,7 +210,7 @@ def _scaled(bend: Bend, factor: Term) -> Bend:
         return bend
     if known.nonpositive:
         return _flipped(bend)
-    return _other(f"the sign of {_short(factor)} is not known: give the name a `min` of 0 or more")
+    return _other(factor, "the sign of {} is not known: give the name a `min` of 0 or more")
 
 
 def _absolute(term: Absolute) -> Bend:
@@ -208,7 +221,7 @@ def _absolute(term: Absolute) -> Bend:
         return _flipped(inner)
     if inner.curve is Curve.AFFINE:
         return _CONVEX
-    return inner if inner.curve is Curve.OTHER else _other(f"{_short(term)} takes the size of a curved amount")
+    return inner if inner.curve is Curve.OTHER else _other(term, "{} takes the size of a curved amount")
 
 
 def _extreme(term: Extreme) -> Bend:
@@ -217,23 +230,23 @@ def _extreme(term: Extreme) -> Bend:
     admissible = Curve.CONVEX if term.which == "max" else Curve.CONCAVE
     if all(b.curve <= Curve.AFFINE or b.curve is admissible for b in bends):
         return Bend(admissible)
-    return worst if worst.curve is Curve.OTHER else _other(f"{_short(term)} bends both ways")
+    return worst if worst.curve is Curve.OTHER else _other(term, "{} bends both ways")
 
 
 def _choice(term: If) -> Bend:
     if depends_on_fills(term.condition):
-        return _other(f"{_short(term)} switches as orders fill")
+        return _other(term, "{} switches as orders fill")
     low, high = sorted((bend_of(term.yes), bend_of(term.no)), key=lambda b: b.curve)
     if low.curve is Curve.CONVEX and high.curve is Curve.CONCAVE:
-        return _other(f"{_short(term)} bends one way or the other")
+        return _other(term, "{} bends one way or the other")
     return high
 
 
 def _aggregate(term: Aggregate) -> Bend:
     if term.kind != "sum" or term.body is None:
-        return _other(f"{_short(term)} counts names, which jumps as orders fill")
+        return _other(term, "{} counts names, which jumps as orders fill")
     if term.where is not None and depends_on_fills(term.where):
-        return _other(f"{_short(term)} selects names by what fills")
+        return _other(term, "{} selects names by what fills")
     return bend_of(term.body)
 
 

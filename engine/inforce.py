@@ -117,7 +117,7 @@ class _Compiler:
     def classified(self, require: Term | None) -> Classified | None:
         if require is None:
             return None
-        found = classify(require)
+        found = classify(require, self.vocabulary)
         phases = self.draft.fixed["phases"]
         assert isinstance(phases, frozenset)
         if Phase.REBALANCE in phases and found.term_class is TermClass.FACTS_ONLY:

@@ -9,10 +9,13 @@ Before: `terms.py`, `literals.py`. After: `classify.py`, `plain.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from datetime import date, time
 from fractions import Fraction
 
 from lexorder.engine.literals import SECONDS, decimal_text
+from lexorder.engine.names import Vocabulary
 from lexorder.engine.terms import (
     Absolute,
     Aggregate,
@@ -40,6 +43,31 @@ _CHOICE, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _ATOM = range(9)
 def render(term: Term) -> str:
     """The term as an author could have written it, definitions put in."""
     return _text(term)[0]
+
+
+def folded(term: Term, vocabulary: Vocabulary) -> str:
+    """The term with definitions taken back to their names: `position.after.value` instead of what it means."""
+    return render(fold(term, definitions(vocabulary)))
+
+
+def definitions(vocabulary: Vocabulary) -> dict[Term, str]:
+    """Defined names by what they mean."""
+    return {name.means: name.name for name in vocabulary.names.values() if name.means is not None}
+
+
+def fold(term: Term, known: Mapping[Term, str]) -> Term:
+    """The term with every part that is a definition replaced by a field of its name."""
+    found = known.get(term)
+    if found is not None:
+        return Field(term.unit, found, span=term.span)
+    changes: dict[str, object] = {}
+    for item in fields(term):
+        value = getattr(term, item.name)
+        if isinstance(value, Term):
+            changes[item.name] = fold(value, known)
+        elif isinstance(value, tuple):
+            changes[item.name] = tuple(fold(part, known) if isinstance(part, Term) else part for part in value)
+    return replace(term, **changes) if changes else term  # type: ignore[arg-type]
 
 
 def _text(term: Term) -> tuple[str, int]:

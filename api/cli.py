@@ -1,0 +1,60 @@
+"""The `lexorder` command.
+
+In: a command line. Out: text and an exit code. Guaranteed: an error of lexorder's own becomes one clear message and
+exit code 2, never a traceback; each command stands in a file of its own and is only registered here.
+Before: `cli_*.py`. After: nothing; `main` is the entry point.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed
+from typing import Annotated
+
+import typer
+
+from lexorder.api.cli_check import check
+from lexorder.api.cli_rules import app as rules
+from lexorder.engine.errors import LexorderError, RuleFileError
+
+USAGE_ERROR = 2
+"""Exit code for input that cannot be used."""
+
+app = typer.Typer(
+    name="lexorder",
+    help="Trading rules written once: they decide every order, steer the optimizer and can be proved.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lexorder {installed('lexorder')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options before the command; `version` is handled by its callback."""
+
+
+app.add_typer(rules, name="rules")
+app.command()(check)
+
+
+def main() -> None:
+    """Run the command line; exits with 2 on an error of lexorder's own."""
+    try:
+        app()
+    except RuleFileError as error:
+        for problem in error.problems:
+            typer.echo(problem.render(), err=True)
+        raise SystemExit(USAGE_ERROR) from None
+    except LexorderError as error:
+        typer.echo(f"{error.code}: {error.message}", err=True)
+        raise SystemExit(USAGE_ERROR) from None
