@@ -172,8 +172,9 @@ def _kleene(decisive: bool, parts: Iterator[Callable[[], Value]]) -> bool:
 
 def _aggregate(term: Aggregate, at: Point) -> Value:
     subject = at.stack[0] if term.owner == "account" else at.stack[min(1, len(at.stack) - 1)]
+    key = "position.symbol" if term.collection == "position" else f"{term.collection}.id"
     inside = [
-        replace(at, stack=(*at.stack, Subject(term.collection, str(m.get(_key(term.collection))), m)))
+        replace(at, stack=(*at.stack, Subject(term.collection, str(m.get(key)), m)))
         for m in at.projection.members(term.collection)
         if belongs(at.projection, subject, term.collection, m)
     ]
@@ -186,17 +187,13 @@ def _aggregate(term: Aggregate, at: Point) -> Value:
     return _kleene(term.kind == "any", (lambda p=p: value(body, p) for p in chosen))
 
 
-def _key(collection: str) -> str:
-    return "position.symbol" if collection == "position" else f"{collection}.id"
-
-
 def states(orders: Sequence[tuple[tuple[str, str], Fraction]], corners: bool) -> Iterator[Fills]:
     """Every fill state of these (order key, quantity) pairs, or only those where each is filled whole or not at all.
 
-    Raises MissingFactError when there are more than `STATES_MAX`.
+    Raises MissingFactError when there are more than `STATES_MAX`, or when fills are not of whole shares.
     """
-    choices = [(0, int(q)) if corners else range(int(q) + 1) for _, q in orders]
-    if prod(len(c) for c in choices) > STATES_MAX:
+    choices: list[Any] = [(0, q) if corners else range(int(q) + 1) for _, q in orders]
+    if prod(len(c) for c in choices) > STATES_MAX or not (corners or all(q.denominator == 1 for _, q in orders)):
         raise MissingFactError("the set of fill states", "", f"is larger than {STATES_MAX}")
     for filled in product(*choices):
         yield {key: Fraction(f) for (key, _), f in zip(orders, filled, strict=True)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -154,11 +155,13 @@ def worst_excess(part: Term, at: Point, able: Sequence[Move]) -> tuple[Fraction,
     start = excess(part, replace(at, fills=nothing))
     if not depends_on_fills(part):
         return start, nothing
-    corners = classify(part).term_class is not TermClass.MIXED_INTEGER
-    if not separable(part):
+    kind = classify(part).term_class
+    corners = kind is not TermClass.MIXED_INTEGER
+    linear = kind is TermClass.LINEAR  # then each order counts by itself
+    if not linear and not separable(part):
         return _greatest(part, at, able, corners)
     total, where = start, dict(nothing)
-    for block in _by_symbol(able):
+    for block in [[move] for move in able] if linear else _by_symbol(able):
         best, filled = _greatest(part, at, block, corners)
         total += best - start
         where.update(filled)
@@ -230,7 +233,8 @@ def inputs_of(part: Term, at: Point) -> dict[str, Value]:
     while pending:
         term = pending.pop()
         if isinstance(term, Field) and not depends_on_fills(term):
-            found[term.name] = value(term, at)
+            with suppress(MissingFactError):  # in the branch of an `if` that was not taken
+                found[term.name] = value(term, at)
         elif not isinstance(term, Aggregate):
             pending.extend(term.children())
     return dict(sorted(found.items()))

@@ -1,0 +1,1 @@
+"""Agreement of the evaluators on generated rule books, snapshots and orders."""
