@@ -1,0 +1,1 @@
+"""Certificates: the arithmetic, the document, the verifier, and attempts to deceive it."""
