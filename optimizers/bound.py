@@ -27,9 +27,7 @@ NEGLIGIBLE = 1e-11
 """A multiplier whose row can move the bound by less than this part of the objective is dropped."""
 
 
-def bound(
-    rows: RowTable, objective: ObjectiveTable, proposal: Proposal, holdings: Ints
-) -> Bound:
+def bound(rows: RowTable, objective: ObjectiveTable, proposal: Proposal, holdings: Ints) -> Bound:
     """Return the bound claim for the final `holdings` (shape (N,), units).
 
     Multipliers are the proposal's duals of asserted rows, rounded at a common `scale`; tangent points are the

@@ -52,11 +52,9 @@ def shape_of(table: FunctionTable, low: Ints, high: Ints) -> Shape:
     entries, kinks, slopes = [], [], []
     for beyond, kink in above:
         inside = beyond & (kink.at <= high[table.name[kink.entry]])
-        entry, at, delta = kink.entry[inside], kink.at[inside], kink.delta[inside]
-        d0, d1, d2 = delta[:, 0], delta[:, 1], delta[:, 2]
-        # The lines must cross within [at - 1, at]; otherwise the function jumps or turns down.
-        crosses = (d0 + d1 * at >= 0) & (d0 + d1 * (at - 1) <= 0)
-        convex[entry] &= ((d1 >= 0) & (d2 == 0) & crosses).astype(bool)
+        entry, delta = kink.entry[inside], kink.delta[inside]
+        d0, d1 = delta[:, 0], delta[:, 1]
+        convex[entry] &= kink.convex[inside]
         bend = (d1 != 0).astype(bool)
         entries.append(entry[bend])
         kinks.append(-d0[bend].astype(float) / d1[bend].astype(float))
@@ -146,9 +144,7 @@ class Relaxation:
         table, goal = self.rows.table, self.objective.table
         used = np.isin(table.row[self.shape.hinge_entry], self.kept)
         self.row_hinges = np.flatnonzero(used)
-        names = np.r_[
-            table.name[self.shape.hinge_entry[used]], goal.name[self.goal.hinge_entry]
-        ].astype(np.int64)
+        names = np.r_[table.name[self.shape.hinge_entry[used]], goal.name[self.goal.hinge_entry]].astype(np.int64)
         kinks = np.r_[self.shape.kink[used], self.goal.kink]
         pairs = np.column_stack([names.astype(float), kinks])
         distinct, number = np.unique(pairs, axis=0, return_inverse=True)
@@ -240,9 +236,7 @@ class Relaxation:
         self.row_scale = np.where(size > 0, size, 1.0)
         bent = np.bincount(table.row, weights=(self.shape.poly[:, 2] > 0) & movable, minlength=count)
         self.curved = bent[self.kept] > 0
-        matrix = sparse.csr_array(
-            (value / self.row_scale[row], (row, column)), shape=(count, self.width)
-        )
+        matrix = sparse.csr_array((value / self.row_scale[row], (row, column)), shape=(count, self.width))
         self.row_matrix, self.row_rhs = matrix, rhs / self.row_scale
         straight = self.kept[~self.curved]
         return matrix[straight], self.row_rhs[straight]
@@ -254,9 +248,7 @@ class Relaxation:
         entry = np.flatnonzero((table.row == row) & (self.shape.poly[:, 2] > 0) & (at >= 0))
         q = self.shape.poly[entry, 2] * self.unit[at[entry]] ** 2 / self.row_scale[row]
         line, room = self.row_matrix[[row]], self.row_rhs[row]
-        roots = sparse.csr_array(
-            (-2 * np.sqrt(q), (np.arange(len(q)), at[entry])), shape=(len(q), self.width)
-        )
+        roots = sparse.csr_array((-2 * np.sqrt(q), (np.arange(len(q)), at[entry])), shape=(len(q), self.width))
         rhs = np.r_[1 + room, 1 - room, np.zeros(len(q))]
         return sparse.vstack([line, -line, roots]), rhs
 

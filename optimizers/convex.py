@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,9 +67,7 @@ def ask_clarabel(form: ConicForm, seconds: float) -> tuple[Any, Any]:
     cones += [clarabel.SecondOrderConeT(size) for size in form.cones]
     hessian = sparse.csc_matrix(sparse.diags_array(2 * form.quadratic, format="csc"))
     matrix = sparse.csc_matrix(form.matrix)
-    answer = clarabel.DefaultSolver(
-        hessian, form.linear, matrix, form.rhs, cones, settings
-    ).solve()
+    answer = clarabel.DefaultSolver(hessian, form.linear, matrix, form.rhs, cones, settings).solve()
     if answer.status != clarabel.SolverStatus.Solved:
         raise ProposalError("Clarabel", str(answer.status))
     return np.array(answer.x), np.array(answer.z)
@@ -84,9 +83,7 @@ def ask_cvxpy(form: ConicForm, seconds: float) -> tuple[Any, Any]:
     compiled = _compile(form)
     _fill(compiled, form)
     try:
-        compiled.problem.solve(
-            solver=cvxpy.CLARABEL, time_limit=seconds, max_threads=1, ignore_dpp=False
-        )
+        compiled.problem.solve(solver=cvxpy.CLARABEL, time_limit=seconds, max_threads=1, ignore_dpp=False)
     except cvxpy.error.SolverError as error:
         raise ProposalError("CVXPY", type(error).__name__) from None
     if compiled.problem.status != cvxpy.OPTIMAL:
@@ -128,8 +125,7 @@ def _structure(form: ConicForm) -> bytes:
 
 
 def _build(form: ConicForm) -> Compiled:
-    import cvxpy
-
+    cvxpy: Any = import_module("cvxpy")
     width = form.matrix.shape[1]
     z = cvxpy.Variable(width)
     root, linear = cvxpy.Parameter(width, nonneg=True), cvxpy.Parameter(width)
@@ -159,11 +155,7 @@ def _constraint(slack: Any, number: int, *, zeros: int) -> Any:
 def _fill(compiled: Compiled, form: ConicForm) -> None:
     compiled.root.value = np.sqrt(form.quadratic)
     compiled.linear.value = form.linear
-    for (first, last), matrix, side in zip(
-        _blocks(form), compiled.matrices, compiled.sides, strict=True
-    ):
+    for (first, last), matrix, side in zip(_blocks(form), compiled.matrices, compiled.sides, strict=True):
         block = form.matrix[first:last].tocoo()
-        matrix.value_sparse = sparse.coo_array(
-            (block.data, (block.row, block.col)), shape=block.shape
-        )
+        matrix.value_sparse = sparse.coo_array((block.data, (block.row, block.col)), shape=block.shape)
         side.value = form.rhs[first:last]

@@ -33,7 +33,7 @@ def whole(values: Sequence[Any]) -> Ints:
         result: Ints = np.array(values, dtype=np.int64)
     except OverflowError:
         return np.array(values, dtype=object)
-    small = not result.size or (-WHOLE_MAX < result.min() and result.max() < WHOLE_MAX)
+    small = not result.size or (result.min() > -WHOLE_MAX and result.max() < WHOLE_MAX)
     return result if small else np.array(values, dtype=object)
 
 
@@ -49,6 +49,14 @@ class Kinks:
     delta: Ints
     at_value: Ints
     before_value: Ints
+
+    @property
+    def convex(self) -> NDArray[np.bool_]:
+        """Whether the lines on both sides meet here without a jump and bend upward; exact."""
+        d0, d1, d2 = self.delta[:, 0], self.delta[:, 1], self.delta[:, 2]
+        crosses = (d0 + d1 * self.at >= 0) & (d0 + d1 * (self.at - 1) <= 0)
+        upward: NDArray[np.bool_] = ((d1 >= 0) & (d2 == 0) & crosses).astype(bool)
+        return upward
 
 
 class FunctionTable:
@@ -94,8 +102,8 @@ class FunctionTable:
 
     def _add_kinks(self, raw: list[tuple[Any, Ints, Ints]]) -> None:
         # The values at a break depend on all earlier ranks only: later breaks lie further right.
-        for entry, at, delta in raw:
-            at, delta = at.astype(self.dtype), delta.astype(self.dtype)
+        for entry, place, change in raw:
+            at, delta = place.astype(self.dtype), change.astype(self.dtype)
             before = self._partial(entry, at - 1)
             here = self._partial(entry, at) + _poly(delta, at)
             self.kinks.append(Kinks(entry, at, delta, here, before))

@@ -1,7 +1,8 @@
 """A thin, strict door to HiGHS: columns and rows in, a status-checked answer out.
 
 In: blocks of columns and rows, floats. Out: an `Answer` with values and row duals. Guaranteed: one thread, a
-time limit, a fixed seed, and only the status `kOptimal` answers. Refused, by `ProposalError`: every
+time limit, a fixed seed, and only the status `kOptimal` answers (or, where a
+caller wants a mere proposal, the best feasible point at the time limit). Refused, by `ProposalError`: every
 other status, by name (infeasible too: a float's word is no proof). Before: `milp.py` builds the blocks.
 After: `milp.py`, `infeasible.py` read the answer.
 """
@@ -61,10 +62,11 @@ class LinearProgram:
         first, self.height = self.height, self.height + len(upper)
         return np.arange(first, self.height)
 
-    def solve(self, *, seconds: float, gap: float = 1e-4) -> Answer:
+    def solve(self, *, seconds: float, gap: float = 1e-4, incumbent: bool = False) -> Answer:
         """Return the optimum, one thread, presolve on; `gap`: relative, for integer columns.
 
-        Refused by `ProposalError`: any status but optimal.
+        `incumbent`: take the best feasible point when the time ends, for callers that only want
+        a proposal. Refused by `ProposalError`: any other status than optimal.
         """
         import highspy
 
@@ -77,7 +79,9 @@ class LinearProgram:
             raise ProposalError("HiGHS", "model refused")
         solver.run()
         status = solver.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
+        late = status == highspy.HighsModelStatus.kTimeLimit and incumbent
+        feasible = solver.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        if status != highspy.HighsModelStatus.kOptimal and not (late and feasible):
             raise ProposalError("HiGHS", solver.modelStatusToString(status))
         solution = solver.getSolution()
         duals = np.array(solution.row_dual) if solution.dual_valid else np.zeros(self.height)

@@ -217,9 +217,7 @@ def _where(rows: RowTable, scope: Scope, near: Floats) -> tuple[int, int]:
         used = scope.wanted[table.row[kink.entry]]
         names = table.name[kink.entry]
         inside = used & (scope.low[names] < kink.at) & (kink.at <= scope.high[names])
-        jumps = inside & (kink.at_value != kink.before_value)
-        bent = jumps & ~_straight(kink.delta, kink.at)
-        found = np.flatnonzero(bent.astype(bool))
+        found = np.flatnonzero((inside & ~kink.convex).astype(bool))
         if len(found):
             return int(names[found[0]]), int(kink.at[found[0]]) - 1
     width = (scope.high - scope.low).astype(float)
@@ -231,13 +229,6 @@ def _where(rows: RowTable, scope: Scope, near: Floats) -> tuple[int, int]:
         name = int(width.argmax())
         at = (int(scope.low[name]) + int(scope.high[name])) // 2
     return name, min(max(at, int(scope.low[name])), int(scope.high[name]) - 1)
-
-
-def _straight(delta: Ints, at: Ints) -> NDArray[np.bool_]:
-    """Whether the function bends upward at the break without a jump (a linear program states it)."""
-    d0, d1, d2 = delta[:, 0], delta[:, 1], delta[:, 2]
-    crosses = (d0 + d1 * at >= 0) & (d0 + d1 * (at - 1) <= 0)
-    return ((d1 >= 0) & (d2 == 0) & crosses).astype(bool)
 
 
 def minimal(rows: RowTable, claim: Infeasible, *, seconds: float) -> Infeasible:
@@ -253,9 +244,7 @@ def minimal(rows: RowTable, claim: Infeasible, *, seconds: float) -> Infeasible:
     return claim
 
 
-def _without(
-    rows: RowTable, claim: Infeasible, kind: str, index: int, seconds: float
-) -> Infeasible | None:
+def _without(rows: RowTable, claim: Infeasible, kind: str, index: int, seconds: float) -> Infeasible | None:
     wanted = np.zeros(rows.count, dtype=bool)
     wanted[[r for r in claim.rows if kind != "row" or r != index]] = True
     clauses = tuple(c for c in claim.clauses if kind != "clause" or c != index)

@@ -57,12 +57,10 @@ class WeightedSum:
     def minimum(self, low: Ints, high: Ints) -> int:
         """Return the exact least value over whole holdings `low..high` (shape (N,), low <= high)."""
         total = self.constant
-        for name, (poly, first, last) in enumerate(
-            zip(self.base.tolist(), low.tolist(), high.tolist(), strict=True)
-        ):
+        for name, (poly, first, last) in enumerate(zip(self.base.tolist(), low.tolist(), high.tolist(), strict=True)):
             kinks = self.kinks.get(name)
             if kinks is None:
-                total += _least(*poly, first, last)
+                total += _least(poly[0], poly[1], poly[2], first, last)
             else:
                 total += _least_of_pieces(poly, kinks, first, last)
         return int(total)
@@ -97,9 +95,7 @@ def _least_of_pieces(poly: list[int], kinks: list[Kink], low: int, high: int) ->
     return best
 
 
-def refutes(
-    rows: RowTable, multipliers: Mapping[int, int], low: Ints, high: Ints
-) -> bool:
+def refutes(rows: RowTable, multipliers: Mapping[int, int], low: Ints, high: Ints) -> bool:
     """Return whether the weighted rows (multipliers >= 1) exceed their limits all over the box.
 
     If so, no whole holdings of `low..high` satisfy these rows together. Exact.

@@ -53,7 +53,8 @@ def round_toward(proposal: Floats, held: Ints, scope: Scope) -> Ints:
     start = np.clip(held, scope.low, scope.high)
     move = proposal - start.astype(float)
     whole = np.trunc(move + np.sign(move) * SNAP).astype(np.int64)
-    return np.clip(start + whole, scope.low, scope.high)
+    rounded: Ints = np.clip(start + whole, scope.low, scope.high)
+    return rounded
 
 
 class Bench:
@@ -94,9 +95,7 @@ class Bench:
         if name not in self.columns:
             table = self.rows.table
             own = self.by_name[self.first[name] : self.first[name + 1]].tolist()
-            self.columns[name] = [
-                _column(int(table.row[e]), table.functions[e]) for e in own
-            ]
+            self.columns[name] = [_column(int(table.row[e]), table.functions[e]) for e in own]
         return self.columns[name]
 
     def changes(self, name: int, step: int) -> list[tuple[int, int]]:
@@ -124,10 +123,10 @@ class Bench:
         """Return the change of the objective's separable part for one unit down and up; (N,)."""
         table, here = self.objective.table, self.holdings
         value = table.values(here)
-        both = []
+        both: list[Floats] = []
         for step in (-1, 1):
             change = (table.values(here + step) - value).astype(float)
-            both.append(np.bincount(table.name, weights=change, minlength=len(self.x)))
+            both.append(np.bincount(table.name, weights=change, minlength=len(self.x)).astype(float))
         return both[0], both[1]
 
     def slope(self) -> Floats:
@@ -151,7 +150,8 @@ def repair(bench: Bench) -> bool:
         broken = bench.broken()
         if not broken:
             return True
-        if not any([_repair_row(bench, row) for row in broken]):
+        moves = sum(_repair_row(bench, row) for row in broken)  # every row gets its turn
+        if not moves:
             return False
     return not bench.broken()
 
@@ -178,11 +178,8 @@ def _repair_row(bench: Bench, row: int) -> bool:
     return moved
 
 
-def polish(bench: Bench, allowed: Ints | None = None) -> None:
-    """Take single-unit moves that improve the objective and keep every watched row, best first.
-
-    `allowed`: shape (N,), 1 where a name may only grow, -1 where it may only shrink, 0 for both.
-    """
+def polish(bench: Bench) -> None:
+    """Take single-unit moves that improve the objective and keep every watched row, best first."""
     for _ in range(POLISH_PASSES):
         down, up = bench.gains()
         slope = bench.slope()
@@ -227,9 +224,7 @@ def whole_units(
     return after if accepts(rows, scope, after) else before
 
 
-def nearest_whole(
-    rows: RowTable, scope: Scope, proposal: Floats, *, seconds: float, gap: float = 1e-3
-) -> Ints | None:
+def nearest_whole(rows: RowTable, scope: Scope, proposal: Floats, *, seconds: float, gap: float = 0.02) -> Ints | None:
     """Return accepted holdings with (nearly) the least sum of distances, in ranges; None if not found.
 
     HiGHS may miss a limit by its tolerance: the row is then asked for with that much more room, a
@@ -244,9 +239,10 @@ def nearest_whole(
         program.assert_clauses()
         program.aim_near(proposal, 1.0 / span)
         try:
-            found = program.holdings(program.solve(seconds=seconds, gap=gap))
+            answer = program.solve(seconds=seconds, gap=gap, incumbent=True)
         except ProposalError:
             return None
+        found = program.holdings(answer)
         if accepts(rows, scope, found):
             return found
         excess = rows.totals(found) - scope.limit

@@ -54,15 +54,11 @@ class RowProgram:
     `near`: shape (N,), units, a further place for tangents.
     """
 
-    def __init__(
-        self, rows: RowTable, scope: Scope, *, whole: bool, near: Floats | None = None
-    ) -> None:
+    def __init__(self, rows: RowTable, scope: Scope, *, whole: bool, near: Floats | None = None) -> None:
         self.rows, self.scope, self.whole = rows, scope, whole
         self.near = near
         self.program = LinearProgram()
-        self.x = self.program.columns(
-            scope.low.astype(float), scope.high.astype(float), integer=whole
-        )
+        self.x = self.program.columns(scope.low.astype(float), scope.high.astype(float), integer=whole)
         self.row: list[Indexes] = []
         self.column: list[Indexes] = []
         self.value: list[Floats] = []
@@ -176,9 +172,7 @@ class RowProgram:
             return
         self._choose_curved(row, polys, name, pieces)
 
-    def _choose_curved(
-        self, row: int, polys: list[tuple[int, int, int]], name: int, pieces: Pieces
-    ) -> None:
+    def _choose_curved(self, row: int, polys: list[tuple[int, int, int]], name: int, pieces: Pieces) -> None:
         """A column above one tangent of each piece at a time; only the chosen piece counts."""
         ends = list(pairwise(pieces.cuts))
         tangents = [
@@ -264,14 +258,15 @@ class RowProgram:
         cells = (np.zeros(len(columns) + 1, dtype=int), np.r_[columns, column], np.r_[values, -1.0])
         self.program.rows(cells, -np.inf, [0.0])
 
-    def solve(self, *, seconds: float, gap: float = 1e-4) -> Answer:
-        """Return HiGHS's optimum; refused by `ProposalError`: any other status."""
-        return self.program.solve(seconds=seconds, gap=gap)
+    def solve(self, *, seconds: float, gap: float = 1e-4, incumbent: bool = False) -> Answer:
+        """Return HiGHS's optimum (`incumbent`: or its best point in time); refused: as `highs.py`."""
+        return self.program.solve(seconds=seconds, gap=gap, incumbent=incumbent)
 
     def holdings(self, answer: Answer) -> Ints:
         """Return the nearest whole holdings within the bounds, shape (N,), units."""
         nearest = np.rint(answer.values[self.x]).astype(np.int64)
-        return np.clip(nearest.astype(self.scope.low.dtype), self.scope.low, self.scope.high)
+        inside: Ints = np.clip(nearest.astype(self.scope.low.dtype), self.scope.low, self.scope.high)
+        return inside
 
 
 def _tangent(poly: tuple[int, int, int], at: int) -> tuple[int, int]:

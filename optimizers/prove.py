@@ -41,9 +41,7 @@ class Refuted:
 REFUTED: Final = Refuted()
 
 
-def find(
-    rows: RowTable, scope: Scope, target: NDArray[np.float64], *, seconds: float
-) -> Ints | Refuted | None:
+def find(rows: RowTable, scope: Scope, target: NDArray[np.float64], *, seconds: float) -> Ints | Refuted | None:
     """Return accepted holdings near `target` (shape (N,), units), `REFUTED`, or None.
 
     `seconds`: wall time for everything. The first model counts; improvement ends with the budget.
@@ -58,13 +56,12 @@ def find(
 class _Question:
     """The rows of `scope` in one Z3 context."""
 
-    def __init__(
-        self, rows: RowTable, scope: Scope, target: NDArray[np.float64], deadline: float
-    ) -> None:
+    def __init__(self, rows: RowTable, scope: Scope, target: NDArray[np.float64], deadline: float) -> None:
         import z3
 
         self.z3, self.rows, self.scope, self.deadline = z3, rows, scope, deadline
         self.context = z3.Context()
+        self.patience = max(200, int(1000 * (deadline - monotonic())) // 20)
         self.solver = z3.SolverFor("QF_LIA", ctx=self.context)
         self.x = [z3.Int(f"x{n}", self.context) for n in range(len(rows.held))]
         self.low, self.high = scope.low.tolist(), scope.high.tolist()
@@ -146,6 +143,8 @@ class _Question:
 
     def _check(self, more: tuple[Any, ...]) -> Any:
         left = int(1000 * (self.deadline - monotonic()))
+        if more:  # an improvement: no single one may take all the time
+            left = min(left, self.patience)
         if left <= 0:
             return self.z3.unknown
         self.solver.set("timeout", left)
@@ -166,16 +165,14 @@ class _Question:
 
     def improved(self, best: Ints) -> Ints:
         """The nearest holdings to the target that repeated halving of the distance finds."""
-        reached, floor = self._away(best), 0
+        reached, floor = self._away(best), -1
         for _ in range(IMPROVEMENTS):
             wanted = (reached + floor) // 2
-            if wanted >= reached:
+            if wanted <= floor:
                 break
             found = self.accepted(self.distance <= wanted)
-            if found is None:
-                break  # out of budget
-            if isinstance(found, Refuted):
-                floor = wanted + 1
+            if found is None or isinstance(found, Refuted):
+                floor = wanted  # refuted, or too hard: either way, ask for less
             else:
                 best, reached = found, self._away(found)
         return best

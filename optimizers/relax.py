@@ -8,7 +8,7 @@ Refused: nothing. Before: `infeasible.py`. After: `solve.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,23 +49,20 @@ def relaxations(
 
     `limit`, `wanted` (shape (R,)) and `clauses` are what the problem asks for besides.
     """
-    return tuple(_one(rows, row, limit, wanted, clauses, seconds) for row in conflict)
+    whole = Scope(rows.lower, rows.upper, limit, wanted, clauses)
+    return tuple(_one(rows, row, whole, seconds) for row in conflict)
 
 
-def _one(
-    rows: RowTable,
-    row: int,
-    limit: Ints,
-    wanted: NDArray[np.bool_],
-    clauses: tuple[int, ...],
-    seconds: float,
-) -> Relaxation:
-    others = wanted.copy()
+def _one(rows: RowTable, row: int, whole: Scope, seconds: float) -> Relaxation:
+    others = whole.wanted.copy()
     others[row] = False
-    found = _least(rows, row, Scope(rows.lower, rows.upper, limit, others, clauses), seconds)
-    if found is None:
-        return _without(rows, row, others, clauses, seconds)
-    needed = int(rows.totals(found)[row])
+    scope = replace(whole, wanted=others)
+    found = _least(rows, row, scope, seconds)
+    return _without(rows, row, scope, seconds) if found is None else _enough(rows, row, found)
+
+
+def _enough(rows: RowTable, row: int, holdings: Ints) -> Relaxation:
+    needed = int(rows.totals(holdings)[row])
     return Relaxation(row, "enough", needed, needed - int(rows.limit[row]))
 
 
@@ -84,12 +81,9 @@ def _least(rows: RowTable, row: int, scope: Scope, seconds: float) -> Ints | Non
     return found if accepts(rows, scope, found) else None
 
 
-def _without(
-    rows: RowTable, row: int, others: NDArray[np.bool_], clauses: tuple[int, ...], seconds: float
-) -> Relaxation:
+def _without(rows: RowTable, row: int, others: Scope, seconds: float) -> Relaxation:
     try:
-        claim = prove(rows, others, clauses, seconds=seconds)
+        claim = prove(rows, others.wanted, others.clauses, seconds=seconds)
     except FoundHoldings as found:
-        needed = int(rows.totals(found.holdings)[row])
-        return Relaxation(row, "enough", needed, needed - int(rows.limit[row]))
+        return _enough(rows, row, found.holdings)
     return Relaxation(row, "not-enough" if claim else "unknown")

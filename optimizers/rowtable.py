@@ -101,23 +101,24 @@ class RowTable:
         frozen = self.problem.frozen
         return [(n, f) for n, f in self.problem.rows[row].functions if n not in frozen]
 
-    def domain(self, limit: Ints, wanted: NDArray[np.bool_]) -> Domain:
+    def domain(self, limit: Ints, wanted: NDArray[np.bool_], box: tuple[Ints, Ints] | None = None) -> Domain:
         """Return the bounds with every `wanted` single-name row folded in, exactly.
 
-        `limit`: shape (R,). A row whose holdings form no interval stays outside (`folded` False).
+        `limit`: shape (R,). `box`: bounds to start from (shape (N,) each), the names' own by
+        default. A row whose holdings form no interval stays outside (`folded` False).
         """
-        return _Folding(self, limit, wanted).result()
+        return _Folding(self, limit, wanted, box or (self.lower, self.upper)).result()
 
 
 class _Folding:
     """Folds rows with one name into bounds, linear ones by arrays and the rest one by one."""
 
-    def __init__(self, rows: RowTable, limit: Ints, wanted: NDArray[np.bool_]) -> None:
+    def __init__(self, rows: RowTable, limit: Ints, wanted: NDArray[np.bool_], box: tuple[Ints, Ints]) -> None:
         self.rows, self.limit = rows, limit
         table = rows.table
         alone = np.bincount(table.row, minlength=rows.count)[table.row] == 1
         self.entry = np.flatnonzero(alone & wanted[table.row])
-        self.low, self.high = rows.lower.copy(), rows.upper.copy()
+        self.low, self.high = box[0].copy(), box[1].copy()
         self.low_row = np.full(len(rows.held), -1, dtype=np.int64)
         self.high_row = np.full(len(rows.held), -1, dtype=np.int64)
         self.folded = np.zeros(rows.count, dtype=bool)
@@ -131,9 +132,7 @@ class _Folding:
         for e in self.entry[curved[self.entry]].tolist():
             self._fold(e)
         self._fold_linear(self.entry[~curved[self.entry]])
-        return Domain(
-            self.low, self.high, self.low_row, self.high_row, self.folded, self.empty
-        )
+        return Domain(self.low, self.high, self.low_row, self.high_row, self.folded, self.empty)
 
     def _fold(self, e: int) -> None:
         table = self.rows.table
@@ -173,18 +172,14 @@ class _Folding:
         self.empty = int(never[0]) if len(never) else self.empty
         self.empty = int(rows[clash[0]]) if len(clash) else self.empty
 
-    def _cap(
-        self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]
-    ) -> None:
+    def _cap(self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]) -> None:
         order = np.argsort(-edge[on], kind="stable")  # the tightest is written last and stays
         r, n, v = rows[on][order], names[on][order], edge[on][order]
         tighter = v < self.high[n]
         self.high[n[tighter]] = v[tighter]
         self.high_row[n[tighter]] = r[tighter]
 
-    def _floor(
-        self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]
-    ) -> None:
+    def _floor(self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]) -> None:
         order = np.argsort(edge[on], kind="stable")
         r, n, v = rows[on][order], names[on][order], edge[on][order]
         tighter = v > self.low[n]
@@ -192,9 +187,7 @@ class _Folding:
         self.low_row[n[tighter]] = r[tighter]
 
 
-def interval_within(
-    function: Function, low: int, high: int, room: int
-) -> tuple[int, int] | None:
+def interval_within(function: Function, low: int, high: int, room: int) -> tuple[int, int] | None:
     """Return the least and greatest `x` of `low..high` with `function(x) <= room`.
 
     None where these holdings are not one interval; `(high + 1, low - 1)`, an empty interval, where
@@ -214,9 +207,7 @@ def interval_within(
     return found[0] if found else (high + 1, low - 1)
 
 
-def _piece_within(
-    poly: tuple[int, int, int], first: int, last: int, room: int
-) -> tuple[int, int] | None:
+def _piece_within(poly: tuple[int, int, int], first: int, last: int, room: int) -> tuple[int, int] | None:
     piece = Function((), (poly,))
     bottom = piece.argmin(first, last)
     if piece.value(bottom) > room:

@@ -29,11 +29,13 @@ from lexorder.engine.certificate import (
 from lexorder.engine.verify import verify
 from lexorder.optimizers.bound import bound
 from lexorder.optimizers.choose import Route, choose
-from lexorder.optimizers.conic import Proposal, Relaxation as Continuous
+from lexorder.optimizers.conic import Proposal
+from lexorder.optimizers.conic import Relaxation as Continuous
 from lexorder.optimizers.convex import propose
+from lexorder.optimizers.discrete import improved
 from lexorder.optimizers.functiontable import Ints
 from lexorder.optimizers.infeasible import FoundHoldings, minimal, prove
-from lexorder.optimizers.lots import Bench, accepts, nearest_whole, polish, whole_units
+from lexorder.optimizers.lots import accepts, whole_units
 from lexorder.optimizers.milp import Scope
 from lexorder.optimizers.objective import ObjectiveTable
 from lexorder.optimizers.refusals import (
@@ -45,6 +47,8 @@ from lexorder.optimizers.refusals import (
 from lexorder.optimizers.relax import Relaxation, relaxations
 from lexorder.optimizers.rowtable import RowTable
 from lexorder.optimizers.waves import Plan, check_start, plan
+
+__all__ = ["NO_HASH", "Conflict", "Relaxation", "Route", "Settings", "Solution", "solve", "verified"]
 
 NO_HASH = "0" * 64
 """Stands for an input that has no hash, for example in tests."""
@@ -62,7 +66,7 @@ class Settings:
     """
 
     seconds: float = 10.0
-    waves_max: int = 8
+    waves_max: int = 16
     cure: bool = True
     route: str = "auto"
     relax: bool = True
@@ -173,13 +177,15 @@ class _Solve:
         route = choose(self.problem, tuple(continuous.left_out.tolist()), self.settings.route)
         proposal = self.propose(continuous)
         target = rows.held.astype(float) if proposal is None else proposal.holdings
-        if route.path == "z3":
-            holdings = self.by_z3(scope, target)
-        else:
+        holdings = None
+        if route.path != "z3":
             holdings = whole_units(rows, self.objective, scope, target, seconds=seconds)
-            if holdings is None and route.path == "milp" and self.settings.route == "auto":
+        if holdings is None and (route.path == "z3" or self.settings.route == "auto"):
+            holdings = self.by_z3(scope, target)
+            if route.path != "z3" and holdings is not None:
                 route = Route("z3", "HiGHS found no whole holdings that pass the exact check")
-                holdings = self.by_z3(scope, target)
+        if holdings is not None and route.path != "convex":
+            holdings = improved(rows, self.objective, scope, holdings, seconds=seconds, solver=self.settings.solver)
         return None if holdings is None else _End(holdings, scope, proposal, route)
 
     def propose(self, continuous: Continuous) -> Proposal | None:
@@ -187,20 +193,16 @@ class _Solve:
         try:
             return propose(continuous, seconds=self.settings.seconds, solver=self.settings.solver)
         except ProposalError as error:
-            if "Time" in error.status or "time" in error.status:
+            if "time" in error.status.lower():
                 raise  # the budget is spent
             return None
 
     def by_z3(self, scope: Scope, target: NDArray[np.float64]) -> Ints | None:
-        """Whole holdings from Z3, polished; None where it found none."""
+        """Whole holdings from Z3; None where it found none."""
         from lexorder.optimizers.prove import Refuted, find
 
         found = find(self.rows, scope, target, seconds=self.settings.seconds)
-        if found is None or isinstance(found, Refuted):
-            return None
-        bench = Bench(self.rows, self.objective, scope, found)
-        polish(bench)
-        return bench.holdings if accepts(self.rows, scope, bench.holdings) else found
+        return None if found is None or isinstance(found, Refuted) else found
 
     def solution(self, end: _End) -> Solution:
         """Plan the waves, state the claims, have them verified."""
@@ -221,12 +223,14 @@ class _Solve:
         )  # fmt: skip
 
     def check_trim(self, way: Plan) -> None:
-        """A list cut short must still be worth trading: no worse than not trading at all."""
+        """A list cut short must still be worth trading: it cures something, or is no worse than not trading."""
         rows = self.rows
         if not way.trimmed:
             return
         inside = bool(((rows.lower <= way.holdings) & (way.holdings <= rows.upper)).all())
-        if not inside or self.objective.value(way.holdings) > self.objective.value(rows.held):
+        breach = bool((rows.start > rows.limit).astype(bool)[rows.asserted].any())
+        worse = self.objective.value(way.holdings) > self.objective.value(rows.held)
+        if not inside or (worse and not breach):
             names = tuple(self.problem.names[n].id for n in way.trimmed)
             raise UnsafePathError(names, ("the part that is safe is worse than not trading",))
 
@@ -260,9 +264,7 @@ class _Solve:
         text = verified(certificate)
         eased: tuple[Relaxation, ...] = ()
         if self.settings.relax:
-            eased = relaxations(
-                rows, claim.rows, rows.tolerated, rows.asserted, self.clauses, seconds=seconds
-            )
+            eased = relaxations(rows, claim.rows, rows.tolerated, rows.asserted, self.clauses, seconds=seconds)
         return Conflict(certificate, text, claim.rows, claim.clauses, eased)
 
     def proof(self) -> Infeasible | None:

@@ -102,7 +102,7 @@ def _orders(held: Ints, steps: list[Ints]) -> tuple[Wave, ...]:
 
 
 def _step_by_step(rows: RowTable, target: Ints, waves_max: int) -> Plan:
-    here, steps = rows.held, []
+    here, steps = rows.held, list[Ints]()
     while len(steps) < waves_max and (here != target).any():
         after = _next(rows, here, target)
         if after is None:
@@ -174,9 +174,7 @@ def _fill(rows: RowTable, here: Ints, target: Ints, guarded: dict[int, int]) -> 
     return after
 
 
-def _columns(
-    rows: RowTable, here: Ints, target: Ints, guarded: dict[int, int]
-) -> dict[int, list[tuple[int, int]]]:
+def _columns(rows: RowTable, here: Ints, target: Ints, guarded: dict[int, int]) -> dict[int, list[tuple[int, int]]]:
     """For each name still to trade, the `(row, entry)` pairs that are guarded."""
     names = np.flatnonzero((here != target).astype(bool)).tolist()
     columns: dict[int, list[tuple[int, int]]] = {name: [] for name in names}

@@ -70,6 +70,31 @@ def _book_rows(marks: list[int], held: list[int], turnover: int) -> list[Row]:
     ]
 
 
+def conditional(count: int, seed: int, *, pairs: int = 8) -> Problem:
+    """A realistic book with thresholds (5/10/40), pairs that exclude each other and combined limits."""
+    rng = random.Random(seed)
+    bare = realistic(count, seed, turnover=100, cap=0.10)
+    marks = [-row.functions[0][1].polys[0][1] for row in bare.rows if row.id.startswith("cap/")]
+    marks = [-m // 10**4 for m in marks]
+    # Above 5% of NAV a name counts in full, below not at all: at most 40% in such names.
+    large = tuple((i, Function.threshold(-(-NAV // (20 * m)), (0, 0, 0), (0, m * 100, 0))) for i, m in enumerate(marks))
+    rows = [*bare.rows, Row("5/10/40", NAV * 40, large, passive=True)]
+    clauses = []
+    for index in range(pairs):
+        left, right = rng.sample(range(count), 2)
+        rows += [_none(index, left), _none(index, right)]
+        clauses.append(Clause(f"not-both/{index}", ((len(rows) - 2,), (len(rows) - 1,))))
+        first, second = rng.sample(range(count), 2)
+        both = ((first, Function.linear(marks[first] * 100)), (second, Function.linear(marks[second] * 100)))
+        rows.append(Row(f"pair/{index}", NAV * 8, tuple(sorted(both, key=lambda t: t[0])), passive=True))
+    return Problem(bare.names, (), tuple(rows), tuple(clauses), bare.objective)
+
+
+def _none(index: int, name: int) -> Row:
+    held = ((name, Function.linear(1)),)
+    return Row(f"none/{index}/{name}", 0, held, asserted=False, passive=True)
+
+
 def small(
     rng: random.Random,
     *,
