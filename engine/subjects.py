@@ -66,7 +66,7 @@ def subjects_of(rule: Rule, projection: Projection) -> tuple[Subject, ...]:
     touched = [str(o["order.symbol"]) for o in projection.orders]
     if not touched or reaches_everything(rule):
         touched = list(projection.positions)
-        if entity in ("instrument", "market") and not projection.orders:
+        if entity in ("instrument", "market", "pair") and not projection.orders:
             touched = list(projection.snapshot.instruments)
     return _from_symbols(entity, projection, touched)
 
