@@ -18,14 +18,16 @@ import typer
 
 from lexorder.engine import literals
 from lexorder.engine.codes import nearest_name
+from lexorder.engine.coverage import gaps
 from lexorder.engine.errors import Problem, RuleFileError, UsageError, shown
+from lexorder.engine.examples import run
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.plain import plain_english
 from lexorder.engine.render import folded, literal, render
 from lexorder.engine.rule import LetValue, Rule
 from lexorder.engine.rulebook import VOCABULARY_FILE, RuleBook, rule_files
 from lexorder.engine.schema import schema as schema_of
-from lexorder.engine.terms import Literal
+from lexorder.engine.terms import Literal, Span
 from lexorder.engine.vocabulary import load as load_vocabulary
 
 app = typer.Typer(help="Check, show and test rule files.", no_args_is_help=True)
@@ -66,6 +68,35 @@ def show(
 def schema(vocabulary: VocabularyFile = None) -> None:
     """Print the JSON Schema of rule files, for editors."""
     typer.echo(json.dumps(schema_of(vocabulary_for([], vocabulary)), indent=2))
+
+
+@app.command("test")
+def run_tests(
+    paths: Paths,
+    vocabulary: VocabularyFile = None,
+    strict: Annotated[bool, typer.Option(help="Count what no example tries as a failure.")] = False,
+) -> None:
+    """Run the inline tests of rule files and report what they leave untried. Exit code 1 if one fails."""
+    book = RuleBook.load(paths, vocabulary_for(paths, vocabulary))
+    tried = failed = untried = 0
+    for versions in book.versions:
+        rule = versions.items[-1][1]
+        results = run(book, rule.id)
+        found = gaps(book, rule, results)
+        bad = [r for r in results if r.difference]
+        for result in bad:
+            typer.echo(f"{_place(result.span)}: {rule.id}: {result.example.name}: {result.difference}")
+        for gap in found:
+            typer.echo(f"{_place(gap.span)}: {rule.id}: untried: {gap.what}")
+        tried, failed, untried = tried + len(results), failed + len(bad), untried + len(found)
+    counts = f"{_counted(tried, 'example')} of {_counted(len(book.versions), 'rule')}"
+    typer.echo(f"{counts}: {tried - failed} as expected, {failed} not; {untried} untried", err=True)
+    if failed or (strict and untried):
+        raise typer.Exit(1)
+
+
+def _place(span: Span) -> str:
+    return f"{span.file}:{span.line}:{span.column}"
 
 
 def shipped() -> Path:

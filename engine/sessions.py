@@ -48,4 +48,5 @@ def _calendar(exchange: str, year: int):  # type: ignore[no-untyped-def]  # noqa
     # Imported here: it loads pandas, which a check without session facts never needs.
     import exchange_calendars
 
-    return exchange_calendars.get_calendar(exchange, start=f"{year}-01-01", end=f"{year}-12-31")
+    # A calendar knows no days outside its first and last session, and the first days of a year may have none.
+    return exchange_calendars.get_calendar(exchange, start=f"{year - 1}-12-01", end=f"{year + 1}-01-31")
