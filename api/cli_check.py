@@ -8,20 +8,22 @@ cumulatively, account by account, and the strictest outcome gives the code. Befo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.desk import Desk, fast, shipped_rules, shipped_vocabulary, slow
 from lexorder.engine.errors import SnapshotError, UsageError
 from lexorder.engine.facts import load_order, load_snapshot, plain, read_json
 from lexorder.engine.rulebook import RuleBook
+from lexorder.engine.verdict import Status
 from lexorder.engine.vocabulary import load as load_vocabulary
 
 EXIT = {Outcome.APPROVE: 0, Outcome.REJECT: 1, Outcome.NEEDS_OVERRIDE: 3, Outcome.UNDECIDED: 4}
@@ -102,8 +104,8 @@ def print_decision(decision: Decision, console: Console) -> None:
     orders = ", ".join(decision.orders)
     words = decision.outcome.value.upper().replace("_", " ")
     console.print(f"[{COLOURS[decision.outcome]}]{words}[/]  {orders} for {decision.account}", highlight=False)
-    if decision.reports:
-        console.print(_table(decision.reports))
+    for report in decision.reports:
+        _print_report(report, console)
     if decision.largest is not None:
         stops = f"; stopped by {', '.join(decision.largest.binding)}" if decision.largest.binding else ""
         note = f" ({decision.largest.note})" if decision.largest.note else ""
@@ -114,11 +116,10 @@ def print_decision(decision: Decision, console: Console) -> None:
         console.print(f"{decision.verdicts} verdicts, the two evaluators agree on each", style="dim", highlight=False)
 
 
-def _table(reports: Sequence[Report]) -> Table:
-    table = Table(show_header=True, header_style="bold")
-    for heading in ("", "rule", "subject", "what", "reason (FIX 103)", "source"):
-        table.add_column(heading, overflow="fold")
-    for r in reports:
-        mark = r.severity.value if r.status.value == "breach" else r.status.value
-        table.add_row(mark, r.rule, r.subject, r.message, f"{r.reason} ({r.fix})", r.cite)
-    return table
+def _print_report(r: Report, console: Console) -> None:
+    mark = r.severity.value if r.status is Status.BREACH else r.status.value
+    subject = f" · {r.subject}" if r.subject else ""
+    console.print(Text.assemble((f"  {mark:<9} ", "bold"), (r.rule, "bold"), subject))
+    console.print(Padding(Text(r.message or r.title), (0, 0, 0, 12)))
+    source = f" · {r.cite}" if r.cite else ""
+    console.print(Padding(Text(f"{r.reason}, FIX 103={r.fix}{source}", style="dim"), (0, 0, 0, 12)))

@@ -77,9 +77,10 @@ def report(timed: dict[str, list[list[float]]], count: int, approved: int) -> No
     zen = next(r["p50_us"] for r in rows if r["engine"] == "zen-engine")
     for row in rows:
         row["p50_to_zen"] = round(row["p50_us"] / zen, 3)
+    rounds = len(next(iter(timed.values())))
+    machine = f"Python {platform.python_version()}, {platform.machine()}"
     lines = [
-        f"{count} orders, {approved} approved, 12 rules; median of {len(next(iter(timed.values())))} interleaved rounds;"
-        f" Python {platform.python_version()}, {platform.machine()}",
+        f"{count} orders, {approved} approved, 12 rules; median of {rounds} interleaved rounds; {machine}",
         "",
         "| engine | p50 µs | p99 µs | mean µs | p50 / zen-engine |",
         "|---|--:|--:|--:|--:|",

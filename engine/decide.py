@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fractions import Fraction
 
 from lexorder.engine.decision import Decision, Largest, Outcome, Report
-from lexorder.engine.message import fill
+from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import Exact, ExactAnswer, ExpertAnswer, Second
 from lexorder.engine.reasons import PRECEDENCE
 from lexorder.engine.rule import Facts, Rule, Severity
-from lexorder.engine.snapshot import Snapshot
-from lexorder.engine.terms import Literal, Value
+from lexorder.engine.snapshot import Projection, Snapshot, project
 from lexorder.engine.verdict import Finding, Status
+from lexorder.engine.wording import message_of
 
 ENGINE = "lexorder"
 """The rule name of findings the engine makes by itself."""
@@ -32,6 +31,7 @@ ENGINE = "lexorder"
 class InForce:
     """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs."""
 
+    vocabulary: Vocabulary
     rules: Mapping[str, Rule]
     time: datetime
     rulebook_hash: str
@@ -61,12 +61,13 @@ def decide(orders: tuple[Facts, ...], account: str, known: Snapshot, in_force: I
     dispute = disagreement(first, answer)
     if not first.keys and not dispute:
         return _decision(Outcome.APPROVE, case, (), answer)
-    reports = tuple(_report(f, in_force.rules[f.rule]) for f in first.findings())
+    seen = project(known, in_force.vocabulary, account, orders)
+    reports = tuple(_report(f, in_force.rules[f.rule], seen) for f in first.findings())
     outcome = Outcome.UNDECIDED if dispute else outcome_of(reports)
     if outcome in (Outcome.APPROVE, Outcome.UNDECIDED) or len(orders) != 1:
         return _decision(outcome, case, (*dispute, *reports), answer)
     largest, by_rule = _largest(by.exact, account, orders[0])
-    told = tuple(_with_largest(r, in_force.rules[r.rule], by_rule) for r in reports)
+    told = tuple(_with_largest(r, in_force.rules[r.rule], seen, by_rule) for r in reports)
     return _decision(outcome, case, told, answer, largest)
 
 
@@ -125,7 +126,7 @@ def _own(reason: str, message: str) -> Report:
     return Report(ENGINE, "The engine's own checks", Severity.HARD, status, "", reason, message)
 
 
-def _report(finding: Finding, rule: Rule) -> Report:
+def _report(finding: Finding, rule: Rule, seen: Projection) -> Report:
     missing = finding.status is Status.UNDECIDED or (finding.why and finding.observed is None)
     reason = "MISSING_FACT" if missing else rule.reason
     report = Report(
@@ -143,7 +144,7 @@ def _report(finding: Finding, rule: Rule) -> Report:
         inputs=tuple(finding.inputs.items()),
         override=rule.override,
     )
-    return report if missing else replace(report, message=message_of(report, rule))
+    return report if missing else replace(report, message=message_of(report, rule, seen))
 
 
 def _cite(rule: Rule) -> str:
@@ -151,24 +152,9 @@ def _cite(rule: Rule) -> str:
     return "; ".join(dict.fromkeys([*([rule.cite] if rule.cite else []), *dated]))
 
 
-def _with_largest(report: Report, rule: Rule, largest: Mapping[str, int]) -> Report:
+def _with_largest(report: Report, rule: Rule, seen: Projection, largest: Mapping[str, int]) -> Report:
     known = replace(report, largest=largest.get(report.rule))
-    return known if report.reason == "MISSING_FACT" else replace(known, message=message_of(known, rule))
-
-
-def message_of(report: Report, rule: Rule) -> str:
-    """The rule's message with this report's figures; the title where the rule has none."""
-    values: dict[str, Value] = dict(report.inputs)
-    values |= {let.name: let.term.value for let in rule.lets if isinstance(let.term, Literal)}
-    values[rule.for_each] = report.subject
-    for name, value in (("observed", report.observed), ("margin", report.margin)):
-        if value is not None:
-            values[name] = value
-    if report.limit is not None:
-        values.setdefault("limit", report.limit)
-    if report.largest is not None:
-        values["max_order"] = Fraction(report.largest)
-    return fill(rule.message or rule.title, values)
+    return known if report.reason == "MISSING_FACT" else replace(known, message=message_of(known, rule, seen))
 
 
 _RANK = {Status.UNDECIDED: 0, Status.BREACH: 1, Status.PASSIVE: 2}

@@ -123,7 +123,9 @@ class Desk:
         rules = self.rules_of(account)
         key = tuple(rule.id for rule in rules)
         if key not in self._seats:
-            in_force = InForce({r.id: r for r in rules}, self.snapshot.time, self.book.hash, self.snapshot.hash)
+            in_force = InForce(
+                self.vocabulary, {r.id: r for r in rules}, self.snapshot.time, self.book.hash, self.snapshot.hash
+            )
             self._seats[key] = _Seat(in_force, self._make(rules, self.vocabulary, self.snapshot))
         self._of_account[account] = self._seats[key]
         return self._seats[key]
