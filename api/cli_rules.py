@@ -146,7 +146,7 @@ def shown_rule(book: RuleBook, identifier: str, day: date) -> tuple[str, ...]:
 
 def _limits(rule: Rule, day: date) -> list[str]:
     """Values in force, those before and those to come."""
-    lines = [f"  {_let(value)}" for value in rule.lets if isinstance(value.term, Literal)]
+    lines = [f"  {_let(v)}" for v in rule.lets if v.since is not None or isinstance(v.term, Literal)]
     if lines:
         lines = ["", f"Limits in force on {day}:", *lines]
     dated = [value for value in rule.history if value.since is not None and value not in rule.lets]

@@ -71,7 +71,7 @@ CODES: dict[str, str] = {
     "bad-message": "the message uses an unknown name or format",
     "not-rebalanceable": "`rebalance` is among the phases but the requirement does not depend on fills",
     "unknown-subject": "`for_each` names no entity",
-    "bad-example": "an inline test cannot be understood",
+    "bad-example": "an inline test expects what a rule of its kind cannot give",
     # the vocabulary
     "bad-type": "a vocabulary type is not known, or lacks its values",
     "bad-bounds": "bounds, scale, default or example contradict each other or the type",
@@ -97,7 +97,7 @@ def problem(code: str, message: str, span: Span, nearest: str = "") -> Problem:
 def nearest_name(word: str, known: Iterable[str]) -> str:
     """The known name closest to `word`, ignoring case, or empty when none is near."""
     by_folded = {name.casefold(): name for name in known}
-    close = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    close = get_close_matches(word.casefold(), by_folded, n=1)
     return by_folded[close[0]] if close else ""
 
 

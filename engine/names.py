@@ -22,8 +22,8 @@ from lexorder.engine.units import FX, Unit
 ALWAYS = frozenset({"account"})
 """Entities there is exactly one of in a decision although they have a key: one account is decided at a time."""
 
-OPEN_ALIKE = 0.85
-"""A name of an open entity this similar to a declared one is taken for a misspelling (difflib's ratio)."""
+OPEN_ALIKE = 85
+"""A name of an open entity this similar to a declared one (percent, by difflib) is taken for a misspelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def _open_name(name: str, entities: Mapping[str, Entity], names: Mapping[str, Na
     if head == "fx":
         return _rate(name, last) if last in CURRENCIES else None
     siblings = [n for n in names.values() if n.entity == head]
-    alike = (SequenceMatcher(None, name, s.name).ratio() >= OPEN_ALIKE for s in siblings)
+    alike = (SequenceMatcher(None, name, s.name).ratio() * 100 >= OPEN_ALIKE for s in siblings)
     if any(alike) or len({s.unit for s in siblings}) != 1:
         return None
     return Name(name, head, siblings[0].type, siblings[0].unit, f"{head} {last}")

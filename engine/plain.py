@@ -33,7 +33,7 @@ from lexorder.engine.terms import (
     Term,
     conjuncts,
 )
-from lexorder.engine.units import LOCAL_MONEY, Kind
+from lexorder.engine.units import LOCAL_MONEY
 
 _SEVERITIES = {
     Severity.HARD: "A breach blocks the order.",
@@ -278,7 +278,4 @@ def _needs_article(meaning: str) -> bool:
 def _constant(term: Literal) -> str:
     """`25,000` rather than `25_000`: this is read, not parsed."""
     text = literal(term)
-    number = isinstance(term.value, Fraction) and term.unit.kind is Kind.NUMBER
-    if number and term.unit == LOCAL_MONEY:
-        text = text.removesuffix("%")
     return text.replace("_", ",") if isinstance(term.value, Fraction) else text

@@ -155,7 +155,8 @@ def literal(term: Literal) -> str:
     if isinstance(value, Fraction):
         if term.unit.kind is Kind.DURATION:
             return duration_text(value)
-        return decimal_text(value) if term.unit.bare else decimal_text(value * 100) + "%"
+        percent = not term.unit.bare and term.unit.dimensions == (0, 0, 0)
+        return decimal_text(value * 100) + "%" if percent else decimal_text(value)
     if isinstance(value, date | time):
         return value.isoformat() if isinstance(value, date) else _time(value)
     assert isinstance(value, str)

@@ -237,7 +237,7 @@ class Reader:
             "priority": self.priority,
             "owner": lambda: self.text("owner"),
             "cite": lambda: self.text("cite"),
-            "examples": self.examples,
+            "examples": lambda: self.examples(kind),
         }
         found: dict[str, object] = {}
         for name, reader in readers.items():
@@ -368,21 +368,45 @@ class Reader:
             refuse("bad-value", f"`priority` is a whole number, not {shown(written)}", key.span if key else self.span)
         return int(written)
 
-    def examples(self) -> tuple[Example, ...]:
+    def examples(self, kind: str) -> tuple[Example, ...]:
         """The inline tests."""
         node = self.body.get("tests")
         if node is None:
             return ()
         items = shape.sequence(node, "`tests`", self.span)
-        return tuple(_example(item, place) for place, item in enumerate(items, 1))
+        return tuple(_example(item, place, kind) for place, item in enumerate(items, 1))
 
 
-def _example(node: Node, place: int) -> Example:
+EXPECTATIONS = {
+    "require": (("pass", "not_applicable", "undecided", "warn", "passive"), "fail"),
+    "derive": (("not_applicable",), "derive"),
+    "then": (("fires", "silent", "not_applicable"), "fires"),
+}
+"""What a test of each kind of rule may expect: words, or a mapping with this key."""
+
+
+def _be_expectation(expect: Node, kind: str) -> None:
+    """Refuse an expectation that no outcome could meet."""
+    words, key = EXPECTATIONS[kind]
+    if isinstance(expect, Mapping) and expect.get(key) is not None:
+        return
+    written = expect.text if isinstance(expect, Scalar) else "this"
+    if not isinstance(expect, Scalar) or written not in words:
+        refuse(
+            "bad-example",
+            f"a test of a rule with `{kind}` expects {', '.join(words)} or `{{{key}: …}}`, not {shown(written)}",
+            expect.span,
+            nearest_name(written, words),
+        )
+
+
+def _example(node: Node, place: int, kind: str) -> Example:
     body = shape.mapping(node, "a test", node.span)
     shape.known_keys(body, ("name", "given", "expect"), "a test")
     expect = body.get("expect")
     if expect is None:
         refuse("missing-key", "a test says what to `expect`", body.span)
+    _be_expectation(expect, kind)
     given = body.get("given")
     facts = canonical(shape.mapping(given, "`given`", body.span)) if given else {}
     assert isinstance(facts, dict)
