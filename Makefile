@@ -9,6 +9,9 @@ STAMP := $(VENV)/.lexorder-installed
 # the files of the cvxpy that is already there. Everything else it needs is in the lock.
 SKFOLIO := skfolio==1.12.2
 
+# Every script in benchmarks/ that can be run on its own.
+BENCHMARKS := $(basename $(notdir $(shell grep -ls '^if __name__ == "__main__"' benchmarks/*.py)))
+
 WORKERS ?= auto
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
@@ -62,9 +65,10 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@test -f benchmarks/__main__.py || { \
-		echo 'lexorder: benchmarks/__main__.py is missing from this checkout' >&2; exit 1; }
-	$(BIN)/python -m benchmarks
+	@test -n '$(BENCHMARKS)' || { \
+		echo 'lexorder: there is nothing to run in benchmarks/' >&2; exit 1; }
+	@set -e; for name in $(BENCHMARKS); do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 lock:
 	@test -x $(BIN)/uv || { echo 'lexorder: run `make setup` first' >&2; exit 1; }

@@ -63,7 +63,7 @@ def undeclared_imports(root: Path) -> list[str]:
     """Third-party modules that the product imports though no dependency brings them.
 
     A module that comes with a dependency of a dependency counts as undeclared: it may go away.
-    Imports guarded by `except ImportError` are optional and do not count.
+    What a file tries under `except ImportError` is optional for that file and does not count.
     """
     declared = {
         _plain(re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0])
@@ -87,17 +87,19 @@ def _plain(name: str) -> str:
 
 def _required_modules(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    optional = {
-        inner
+    tried = [
+        statement
         for node in ast.walk(tree)
         if isinstance(node, ast.Try) and any("ImportError" in _caught(h) for h in node.handlers)
         for statement in node.body
-        for inner in ast.walk(statement)
-    }
+    ]
+    optional = {name for statement in tried for name in _imported(statement)}
+    return _imported(tree) - optional
+
+
+def _imported(tree: ast.AST) -> set[str]:
     modules = set()
     for node in ast.walk(tree):
-        if node in optional:
-            continue
         if isinstance(node, ast.Import):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:

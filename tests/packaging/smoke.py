@@ -53,7 +53,8 @@ def main(version: str) -> None:
     demand("vocabulary.yaml" in files(resources.files("lexorder.rules")), "the rules are missing")
     demand(metadata.version("lexorder") == version, "the wheel has another version")
     demand(version in run("--version"), "`lexorder --version` names another version")
-    run("rules", "lint")
+    with resources.as_file(resources.files("lexorder.rules")) as rules:
+        sys.stdout.write(run("rules", "lint", str(rules)))
     sys.stdout.write(f"smoke: lexorder {version} works from its wheel\n")
 
 

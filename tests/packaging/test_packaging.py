@@ -72,7 +72,7 @@ def test_an_undeclared_import_is_found(tmp_path):
 
 
 def test_an_optional_import_needs_no_declaration(tmp_path):
-    code = "try:\n    import pytest\nexcept ImportError:\n    pytest = None\n"
+    code = "try:\n    import pytest\nexcept ImportError:\n    raise SystemExit\nimport pytest.mark\n"
     assert listing.undeclared_imports(planted(tmp_path, {"engine/a.py": code})) == []
 
 
