@@ -32,6 +32,8 @@ def _functions() -> ctypes.CDLL:
         library.RemoveUDF.restype = ctypes.c_bool
         library.RetainLexeme.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         library.RetainLexeme.restype = None
+        library.RetainInteger.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        library.RetainInteger.restype = None
     except AttributeError as error:
         raise ExpertError("expert-library", "this clipspy does not export the CLIPS functions needed") from error
     return library
@@ -63,3 +65,8 @@ def remove_function(environment: int, name: str) -> bool:
 def pin(environment: int, lexeme: Any) -> None:
     """Keep a symbol from being collected while no fact uses it, for the life of the environment."""
     _LIBRARY.RetainLexeme(environment, address(lexeme))
+
+
+def pin_integer(environment: int, integer: Any) -> None:
+    """Keep an integer from being collected, likewise."""
+    _LIBRARY.RetainInteger(environment, address(integer))

@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from threading import get_ident
-from typing import Any
+from typing import Any, NoReturn
 
 from lexorder.engine.errors import SHOWN_MAX, ExpertError, shown
-from lexorder.engine.expert.clipslib import address, ffi, halted, lib, pin, set_halt
+from lexorder.engine.expert.clipslib import address, ffi, halted, lib, pin, pin_integer, set_halt
 from lexorder.engine.expert.watchdog import Watched, forget, watch
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -224,6 +224,13 @@ class Session:
         self._cell.integerValue = lib.CreateInteger(self.environment, number)
         return self._cell
 
+    def kept_integer(self, number: int) -> Atom:
+        """A pinned integer, to be put again and again."""
+        atom = ffi.new("CLIPSValue *")
+        atom.integerValue = self.integer(number).integerValue
+        pin_integer(self.address, atom.integerValue)
+        return atom
+
     def builder(self, template: str) -> Builder:
         """A fact builder for a loaded template. Raises ExpertError `expert-fact` for any other."""
         self.check_thread()
@@ -282,13 +289,17 @@ class Session:
 
     def _settle(self) -> None:
         """After an assert or a run: raise what went wrong in it."""
-        if self.watched.finish():
-            self.recover()
+        late = self.watched.finish()
+        if late or self.said:
+            self.fail(late)
+
+    def fail(self, late: bool) -> NoReturn:
+        """Bring the environment back and raise: `expert-deadline` when `late`, else the error CLIPS printed."""
+        heard = self._heard()
+        self.recover()
+        if late:
             raise ExpertError("expert-deadline", "CLIPS took too long")
-        if self.said:
-            heard = self._heard()
-            self.recover()
-            raise ExpertError("expert-error", f"CLIPS erred: {heard}")
+        raise ExpertError("expert-error", f"CLIPS erred: {heard}")
 
     def recover(self) -> None:
         """Bring the environment back after an error or a halt: no halt flag, nothing on the agenda, nothing unread."""

@@ -1,0 +1,462 @@
+"""From typed terms to integer formulas over an order's slots and prepared leaves.
+
+In: one part of a requirement, for one side of the order. Out: `Lowered`: when the part is broken, when that breach
+is only an old one, and which leaves (exact values of what does not depend on the order) the formulas read. Guaranteed:
+both formulas mean what `judge.py` says of a single order, in every fill state. Refused: `NotLoweredError` with the
+reason for the author's report; the exact evaluator's verdict stands in then.
+
+How numbers become integers: a leaf is its exact value times the leaves' common denominator `?d`; an order's slot is
+scaled as the vocabulary declares; literals are cleared of their denominators. `Scaled` keeps track of both factors.
+How fill states are covered: for a linear part the worst state is the old orders' worst (a leaf) plus the new order's
+slope times its quantity where that is positive. For a convex part that is a sum over names it is the other names' worst
+(a leaf) plus the greater value at the two ends of what the ordered name can reach. Before: `formula.py`,
+`classify.py`. After: `emit.py`, `leaves.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import reduce
+from math import lcm
+from typing import Literal as OneOf
+
+from lexorder.engine.classify import classify, separable
+from lexorder.engine.expert import formula as f
+from lexorder.engine.expert.atoms import Atom, Frame, NotLoweredError, Times, atoms_of, is_static, times_term
+from lexorder.engine.expert.formula import Number, Truth
+from lexorder.engine.judge import is_measured
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.rule import Rule, TermClass
+from lexorder.engine.terms import (
+    Absolute,
+    Aggregate,
+    And,
+    Binary,
+    Compare,
+    Extreme,
+    Field,
+    If,
+    In,
+    Literal,
+    Negate,
+    Not,
+    Or,
+    SetOf,
+    Term,
+    conjuncts,
+    depends_on_fills,
+)
+from lexorder.engine.units import Kind
+
+LeafKind = OneOf["number", "raw", "flag", "word"]
+"""number: times `?d`; raw: an integer of its own scale; flag: TRUE or FALSE; word: a value of an enumeration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One prepared value.
+
+    `what` is `term` (the value of `term` in `frame`), `old` (the worst the old orders can bring to the fill-dependent
+    atoms), `others` (the same without the ordered name), `slope` (what one share more of the ordered name adds),
+    `low`, `high` (ends the ordered name can reach by old orders), `held` (what is filled now), `counted` (1 where the
+    ordered name passes the aggregate's `where`, else 0).
+    """
+
+    kind: LeafKind
+    what: OneOf["term", "old", "others", "slope", "low", "high", "held", "counted"]
+    term: Term | None = None
+    frame: Frame = "subject"
+    atoms: tuple[Atom, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A number times `?d` to the power `d` (0 or 1) times the positive integer `k`."""
+
+    node: Number
+    d: int = 0
+    k: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """One part for one side. `leaves[i]` is the variable `?k{i}`; `slots` the order's names read, by variable."""
+
+    broken: Truth
+    passive: Truth
+    leaves: tuple[Leaf, ...]
+    slots: tuple[str, ...]
+
+
+Slot = dict[str, str]
+DENOMINATOR = "d"
+
+
+def variable_of(name: str) -> str:
+    """The CLIPS variable of an `order.*` name."""
+    return "o-" + name.partition(".")[2].replace("_", "-")
+
+
+def lower(rule: Rule, part: Term, side: str, vocabulary: Vocabulary) -> Lowered:
+    """One part of a rule's requirement for orders of one side. Raises NotLoweredError with the reason."""
+    return _Lowering(rule, side, vocabulary).lowered(part)
+
+
+def parts_of(rule: Rule) -> tuple[Term, ...]:
+    """The parts that are judged separately. Raises NotLoweredError when the guard depends on fills."""
+    if rule.require is None:
+        raise NotLoweredError("it requires nothing")
+    if rule.when is not None and depends_on_fills(rule.when):
+        raise NotLoweredError("its condition depends on fills")
+    return conjuncts(rule.require)
+
+
+@dataclass(slots=True)
+class _Lowering:
+    rule: Rule
+    side: str
+    vocabulary: Vocabulary
+    leaves: dict[Leaf, int] = field(default_factory=dict)
+    slots: dict[str, None] = field(default_factory=dict)
+    after: Number | None = None
+    filled: int | None = None
+
+    # ---- the whole part ------------------------------------------------------------------------
+
+    def lowered(self, part: Term) -> Lowered:
+        guard = f.YES if self.rule.when is None else self.truth(self.rule.when, "subject")
+        if not depends_on_fills(part):
+            broken: Truth = f.no(self.truth(part, "subject"))
+            passive: Truth = f.Known(self.rule.may_improve and is_measured(part))
+        else:
+            broken, passive = self.filling(part)
+        return Lowered(f.both(guard, broken), passive, tuple(self.leaves), tuple(self.slots))
+
+    def filling(self, part: Term) -> tuple[Truth, Truth]:
+        if not isinstance(part, Compare) or not is_measured(part):
+            raise NotLoweredError("a part that depends on fills is no comparison of amounts")
+        kind = classify(part).term_class
+        atoms = atoms_of(part)
+        if kind is TermClass.LINEAR:
+            before, worst = self.linear(atoms)
+        elif kind is TermClass.CONVEX and separable(part):
+            before, worst = self.convex(atoms)
+        else:
+            raise NotLoweredError("its worst state is at no corner that one order moves by itself")
+        op: OneOf[">", ">="] = ">=" if part.op in ("<", ">") else ">"
+        broken = self.compare(op, worst, Scaled(f.Int(0)))
+        if not self.rule.may_improve:
+            return broken, f.NO
+        was = self.compare(op, before, Scaled(f.Int(0)))
+        return broken, f.both(was, self.compare("<=", worst, before), f.no(self.flips(part)))
+
+    def linear(self, atoms: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
+        """Greatest excess by old orders, and with the new one."""
+        moving = tuple(a for a in atoms if a.kind != "static")
+        before = self.total(
+            [self.static(a) for a in atoms if a.kind == "static"] + [self.leaf(Leaf("number", "old", atoms=moving))]
+        )
+        held = tuple(a for a in moving if a.kind in ("position", "direct"))
+        slopes = [self.traded(a) for a in moving if a.kind == "order"]
+        if held:
+            sign = 1 if self.side == "buy" else -1
+            slopes.append(self.multiplied(self.leaf(Leaf("number", "slope", atoms=held)), Times(Fraction(sign))))
+        step = self.product(self.slot("order.quantity"), self.total(slopes))
+        return before, self.sum(before, Scaled(f.Apply("max", (f.Int(0), step.node)), step.d, step.k))
+
+    def traded(self, atom: Atom) -> Scaled:
+        """What one filled share of the new order adds to an atom over orders: its value at one less that at none."""
+        at = []
+        for filled in (1, 0):
+            self.filled = filled
+            at.append(self.number(atom.term, atom.times, "subject"))
+        self.filled = None
+        return self.sum(at[0], self.multiplied(at[1], Times(Fraction(-1))))
+
+    def convex(self, atoms: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
+        """The same for a sum over names of convex functions of what is held."""
+        moving = tuple(a for a in atoms if a.kind != "static")
+        if any(a.kind not in ("position", "direct") for a in moving):
+            raise NotLoweredError("a curved part reads fills beside holdings")
+        rest = self.total(
+            [self.static(a) for a in atoms if a.kind == "static"] + [self.leaf(Leaf("number", "others", atoms=moving))]
+        )
+        low, high, quantity = self.raw("low"), self.raw("high"), self.slot("order.quantity")
+        if quantity.k != 1:
+            low, high = f.times(low, f.Int(quantity.k)), f.times(high, f.Int(quantity.k))
+        ends = (low, f.plus(high, quantity.node)) if self.side == "buy" else (f.Apply("-", (low, quantity.node)), high)
+        before = self.sum(rest, self.greater([self.held_at(moving, end, quantity.k) for end in (low, high)]))
+        return before, self.sum(rest, self.greater([self.held_at(moving, end, quantity.k) for end in ends]))
+
+    def held_at(self, atoms: tuple[Atom, ...], after: Number, scale: int) -> Scaled:
+        """What the ordered name contributes when this much of it is held."""
+        found = []
+        for atom in atoms:
+            self.after, self.scale = after, scale
+            if atom.kind == "direct":
+                found.append(self.number(atom.term, atom.times, "subject"))
+                continue
+            assert isinstance(atom.term, Aggregate)
+            assert atom.term.body is not None
+            inside = self.number(atom.term.body, atom.times, "position")
+            if atom.term.where is not None:
+                counted = self.variable(Leaf("raw", "counted", atom.term.where, "position"))
+                inside = replace(inside, node=f.times(counted, inside.node))
+            found.append(inside)
+        self.after = None
+        return self.total(found)
+
+    scale: int = 1
+
+    def flips(self, part: Term) -> Truth:
+        """Whether an order of this side can take the ordered name through zero."""
+        if not any(isinstance(n, Field) and n.name == "position.after.quantity" for n in part.walk()):
+            return f.NO
+        held, quantity = self.raw("held"), self.slot("order.quantity")
+        low, high = (f.times(self.raw(end), f.Int(quantity.k)) for end in ("low", "high"))
+        if self.side == "buy":
+            high = f.plus(high, quantity.node)
+        else:
+            low = f.Apply("-", (low, quantity.node))
+        zero = f.Int(0)
+        return f.either(
+            f.both(f.test(">", held, zero), f.test("<", low, zero)),
+            f.both(f.test("<", held, zero), f.test(">", high, zero)),
+        )
+
+    # ---- leaves and slots ----------------------------------------------------------------------
+
+    def variable(self, leaf: Leaf) -> f.Var:
+        return f.Var(f"k{self.leaves.setdefault(leaf, len(self.leaves))}")
+
+    def leaf(self, leaf: Leaf) -> Scaled:
+        return Scaled(self.variable(leaf), 1)
+
+    def raw(self, what: OneOf["low", "high", "held"]) -> Number:
+        return self.variable(Leaf("raw", what))
+
+    def static(self, atom: Atom) -> Scaled:
+        return self.number(atom.term, atom.times, "subject")
+
+    def slot(self, name: str) -> Scaled:
+        declared = self.vocabulary.names[name]
+        if declared.minimum is None or declared.maximum is None:
+            raise NotLoweredError(f"`{name}` has no declared bounds")
+        self.slots[name] = None
+        return Scaled(f.Var(variable_of(name)), 0, 10**declared.scale)
+
+    def word(self, name: str, word: str) -> Truth:
+        if name == "order.side":
+            return f.Known(word == self.side)
+        self.slots[name] = None
+        return f.Same(variable_of(name), word)
+
+    # ---- arithmetic of scaled numbers ------------------------------------------------------------
+
+    def constant(self, value: Fraction) -> Scaled:
+        return Scaled(f.Int(value.numerator), 0, value.denominator)
+
+    def sum(self, left: Scaled, right: Scaled) -> Scaled:
+        one, two, d, k = self.aligned(left, right)
+        return Scaled(f.plus(one, two), d, k)
+
+    def total(self, items: list[Scaled]) -> Scaled:
+        return reduce(self.sum, items, Scaled(f.Int(0)))
+
+    def greater(self, items: list[Scaled]) -> Scaled:
+        one, two, d, k = self.aligned(items[0], items[1])
+        return Scaled(f.Apply("max", (one, two)), d, k)
+
+    def product(self, left: Scaled, right: Scaled) -> Scaled:
+        if left.d + right.d > 1:
+            raise NotLoweredError("it multiplies two amounts that each need the common denominator")
+        return Scaled(f.times(left.node, right.node), left.d + right.d, left.k * right.k)
+
+    def multiplied(self, item: Scaled, by: Times) -> Scaled:
+        found = replace(item, node=f.times(f.Int(by.ratio.numerator), item.node), k=item.k * by.ratio.denominator)
+        return found if by.term is None else self.product(found, self.leaf(Leaf("number", "term", by.term, by.frame)))
+
+    def aligned(self, left: Scaled, right: Scaled) -> tuple[Number, Number, int, int]:
+        """Both at one scale."""
+        d, k = max(left.d, right.d), lcm(left.k, right.k)
+        return self.lifted(left, d, k), self.lifted(right, d, k), d, k
+
+    def lifted(self, item: Scaled, d: int, k: int) -> Number:
+        node = f.times(f.Int(k // item.k), item.node)
+        if item.d < d and node != f.Int(0):
+            node = f.times(f.Var(DENOMINATOR), node)
+        return node
+
+    def compare(self, op: OneOf["=", "<>", "<", "<=", ">", ">="], left: Scaled, right: Scaled) -> Truth:
+        one, two, _, _ = self.aligned(left, right)
+        return f.test(op, one, two)
+
+    # ---- numbers -------------------------------------------------------------------------------
+
+    def number(self, term: Term, by: Times, frame: Frame) -> Scaled:
+        """`term` times `by`, read in `frame`."""
+        match term:
+            case Literal(value=Fraction() as value):
+                return self.multiplied(self.constant(value), by)
+            case Negate(operand=x):
+                return self.number(x, by.scaled(Fraction(-1)), frame)
+            case Binary(op="+" | "-" as op, left=left, right=right):
+                sign = Fraction(1 if op == "+" else -1)
+                return self.sum(self.number(left, by, frame), self.number(right, by.scaled(sign), frame))
+            case Binary(op="*", left=left, right=right):
+                return self.times(left, right, by, frame)
+        if is_static(term):
+            inside = times_term(term, by, frame)
+            return self.multiplied(self.leaf(Leaf("number", "term", inside, frame)), Times(by.ratio))
+        return self.moving(term, by, frame)
+
+    def moving(self, term: Term, by: Times, frame: Frame) -> Scaled:
+        """The same for a term that the order changes and that is neither sum nor product."""
+        match term:
+            case Field():
+                return self.field(term, by)
+            case Binary(op="/", left=left, right=right):
+                return self.number(left, by.over(right, frame), frame)
+            case Absolute():
+                return self.absolute(term, by, frame)
+            case Extreme():
+                return self.extreme(term, by, frame)
+            case If(condition=condition, yes=yes, no=other):
+                return self.choice(self.truth(condition, frame), yes, other, by, frame)
+            case Aggregate():
+                return self.aggregate(term, by)
+        raise NotLoweredError(f"`{type(term).__name__.lower()}` of an order's amounts")
+
+    def choice(self, chosen: Truth, yes: Term, other: Term, by: Times, frame: Frame) -> Scaled:
+        """One branch alone where the side of the order decides: the other's leaves may well be missing."""
+        if isinstance(chosen, f.Known):
+            return self.number(yes if chosen.value else other, by, frame)
+        one, two, d, k = self.aligned(self.number(yes, by, frame), self.number(other, by, frame))
+        return Scaled(f.pick(chosen, one, two), d, k)
+
+    def times(self, left: Term, right: Term, by: Times, frame: Frame) -> Scaled:
+        for factor, rest in ((left, right), (right, left)):
+            if is_static(factor):
+                return self.number(rest, by.and_term(factor, frame), frame)
+        # What multiplies both goes to the side that has leaves already: two would need the denominator twice.
+        if any(is_static(t) and not isinstance(t, Literal) for t in left.walk()):
+            left, right = right, left
+        return self.product(self.number(left, Times(), frame), self.number(right, by, frame))
+
+    def field(self, term: Field, by: Times) -> Scaled:
+        if term.name == "position.after.quantity" and self.after is not None:
+            return self.multiplied(Scaled(self.after, 0, self.scale), by)
+        if term.name == "order.filled" and self.filled is not None:
+            return self.multiplied(self.constant(Fraction(self.filled)), by)
+        if term.name.startswith("order.") and term.unit.kind is Kind.NUMBER and not depends_on_fills(term):
+            return self.multiplied(self.slot(term.name), by)
+        raise NotLoweredError(f"`{term.name}` where it stands")
+
+    def absolute(self, term: Absolute, by: Times, frame: Frame) -> Scaled:
+        inner = self.number(term.operand, by.magnitude(), frame)
+        return self.multiplied(replace(inner, node=f.Apply("abs", (inner.node,))), by.sign())
+
+    def extreme(self, term: Extreme, by: Times, frame: Frame) -> Scaled:
+        items = [self.number(x, by.magnitude(), frame) for x in term.items]
+        d, k = max(i.d for i in items), lcm(*(i.k for i in items))
+        node = f.Apply(term.which, tuple(self.lifted(i, d, k) for i in items))
+        return self.multiplied(Scaled(node, d, k), by.sign())
+
+    def aggregate(self, term: Aggregate, by: Times) -> Scaled:
+        """An aggregate over orders: there is one order, and it belongs to the subject (`leaves.py` sees to that)."""
+        if term.collection != "order" or term.kind not in ("sum", "count"):
+            raise NotLoweredError(f"an aggregate over `{term.collection}` that the order changes")
+        counted = f.YES if term.where is None else self.truth(term.where, "order")
+        if counted == f.NO:
+            return self.constant(Fraction(0))
+        body = self.multiplied(self.constant(Fraction(1)), by)
+        if term.body is not None:
+            body = self.number(term.body, by, "order")
+        return replace(body, node=f.pick(counted, body.node, f.Int(0)))
+
+    # ---- truths --------------------------------------------------------------------------------
+
+    def truth(self, term: Term, frame: Frame) -> Truth:
+        match term:
+            case Literal(value=bool(value)):
+                return f.Known(value)
+            case Not(operand=x):
+                return f.no(self.truth(x, frame))
+            case And(items=items) | Or(items=items):
+                return self.junction(items, isinstance(term, Or), frame)
+            case Compare():
+                return self.comparison(term, frame)
+            case In(item=item, container=SetOf(items=items)):
+                return f.either(*(self.equal(item, x, frame) for x in items))
+        if is_static(term):
+            return self.flag(term, frame)
+        return self.told(term, frame)
+
+    def junction(self, items: tuple[Term, ...], decisive: bool, frame: Frame) -> Truth:
+        """`and` or `or`: once a part decides it for this side, the rest is not looked at."""
+        found: list[Truth] = []
+        for item in items:
+            found.append(self.truth(item, frame))
+            if found[-1] == f.Known(decisive):
+                break
+        return f.either(*found) if decisive else f.both(*found)
+
+    def told(self, term: Term, frame: Frame) -> Truth:
+        """A condition on the order's own facts that is no comparison."""
+        match term:
+            case Field():
+                return self.word(term.name, "TRUE")
+            case If(condition=condition, yes=yes, no=other):
+                chosen = self.truth(condition, frame)
+                return f.either(f.both(chosen, self.truth(yes, frame)), f.both(f.no(chosen), self.truth(other, frame)))
+            case Aggregate(kind="any" | "all" as kind, collection="order", body=Term() as body, where=where):
+                counted = f.YES if where is None else self.truth(where, "order")
+                held = self.truth(body, "order")
+                return f.both(counted, held) if kind == "any" else f.either(f.no(counted), held)
+        raise NotLoweredError(f"`{type(term).__name__.lower()}` of an order's facts")
+
+    def comparison(self, term: Compare, frame: Frame) -> Truth:
+        if term.left.unit.kind in (Kind.NUMBER, Kind.DURATION):
+            return self.compare(
+                _CLIPS[term.op], self.number(term.left, Times(), frame), self.number(term.right, Times(), frame)
+            )
+        if term.op in ("==", "!="):
+            same = self.equal(term.left, term.right, frame)
+            return same if term.op == "==" else f.no(same)
+        return self.flag(term, frame)
+
+    def equal(self, left: Term, right: Term, frame: Frame) -> Truth:
+        """Equality of an enumeration with one of its values; of anything else where no order slot is in it."""
+        if left.unit.kind is Kind.NUMBER:
+            return self.compare("=", self.number(left, Times(), frame), self.number(right, Times(), frame))
+        for one, other in ((left, right), (right, left)):
+            if isinstance(other, Literal) and isinstance(other.value, str) and one.unit.kind is Kind.ENUM:
+                return self.enumerated(one, other.value, frame)
+        return self.flag(Compare(left.unit, "==", left, right), frame)
+
+    def enumerated(self, term: Term, word: str, frame: Frame) -> Truth:
+        if isinstance(term, Field) and not is_static(term):
+            return self.word(term.name, word)
+        if not is_static(term) or not _is_word(word):
+            raise NotLoweredError("an enumeration worked out from the order")
+        return f.Same(self.variable(Leaf("word", "term", term, frame)).name, word)
+
+    def flag(self, term: Term, frame: Frame) -> Truth:
+        if not is_static(term):
+            raise NotLoweredError(f"a comparison of {term.unit.describe()} of the order")
+        return f.Same(self.variable(Leaf("flag", "term", term, frame)).name, "TRUE")
+
+
+def _is_word(word: str) -> bool:
+    return word.isascii() and word.replace("_", "").replace("-", "").isalnum() and word[0].isalpha()
+
+
+_CLIPS: dict[str, OneOf["=", "<>", "<", "<=", ">", ">="]] = {
+    "==": "=",
+    "!=": "<>",
+    "<": "<",
+    "<=": "<=",
+    ">": ">",
+    ">=": ">=",
+}

@@ -1,0 +1,199 @@
+"""The worst the old orders can bring to a sum over names, kept name by name.
+
+In: the fill-dependent atoms of a part, an account and a subject. Out: exact totals, and the share of one name.
+Guaranteed: equal to what `judge.worst_excess` finds over the working orders, for linear parts and for convex ones that
+are sums over names; only names that an event touched are worked out again. Refused: MissingFactError when a fact of
+any name is missing or too old: the whole total is unknown then. Before: `atoms.py`, `live.py`. After: `leaves.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, cast
+
+from lexorder.engine.evaluate import Fills, Point, value
+from lexorder.engine.expert.atoms import Atom
+from lexorder.engine.expert.live import TIME, Account, Live
+from lexorder.engine.judge import Derivations
+from lexorder.engine.rule import Facts
+from lexorder.engine.snapshot import BUY, MissingFactError, Projection, Subject
+from lexorder.engine.subjects import NAMED, account_subject, belongs
+from lexorder.engine.terms import Aggregate, Field
+
+Shares = dict[str, Fraction]
+
+
+@dataclass(slots=True)
+class Total:
+    """Running shares by symbol, their sum, and how much of the account's log they have seen."""
+
+    shares: Shares = field(default_factory=dict)
+    missing: dict[str, MissingFactError] = field(default_factory=dict)
+    sum: Fraction = Fraction(0)
+    seen: int = 0
+    logs: int = -1
+    facts_version: int = -1
+    epoch: int = -1
+    time_epoch: int = -1
+    expires: datetime | None = None
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is needed to read atoms for one subject: the facts, the account, the subject, the derive rules."""
+
+    live: Live
+    state: Account
+    subject: Subject
+    derivations: Derivations
+
+    def at(self, projection: Projection, *inner: Subject, fills: Fills | None = None) -> Point:
+        """A place to read a term."""
+        stack = (account_subject(projection), self.subject, *inner)
+        return Point(projection, stack, fills or {}, self.derivations)
+
+
+def excess_of(
+    atoms: tuple[Atom, ...], symbol: str, reading: Reading, fills: Fills, orders: tuple[Facts, ...]
+) -> Fraction:
+    """What one name adds to the sum of the atoms in one fill state of its own orders."""
+    projection = reading.live.alone(reading.state.id, symbol, orders)
+    return sum((_one(atom, symbol, reading, projection, fills) for atom in atoms), Fraction(0))
+
+
+def _one(atom: Atom, symbol: str, reading: Reading, projection: Projection, fills: Fills) -> Fraction:
+    if atom.kind == "direct":
+        if symbol != reading.subject.key:
+            return Fraction(0)
+        return _factor(atom, reading, projection) * _number(atom.term, reading.at(projection, fills=fills))
+    term = cast(Aggregate, atom.term)
+    found = Fraction(0)
+    owner = account_subject(projection) if term.owner == "account" else reading.subject
+    for member in projection.members(term.collection):
+        if belongs(projection, owner, term.collection, member):
+            key = str(member.get("position.symbol" if term.collection == "position" else f"{term.collection}.id"))
+            at = reading.at(projection, Subject(term.collection, key, member), fills=fills)
+            if term.where is None or value(term.where, at):
+                found += _number(term.body, at)
+    return found and found * _factor(atom, reading, projection)
+
+
+def _factor(atom: Atom, reading: Reading, projection: Projection) -> Fraction:
+    by = atom.times
+    return by.ratio if by.term is None else by.ratio * _number(by.term, reading.at(projection))
+
+
+def _number(term: Any, at: Point) -> Fraction:
+    return cast(Fraction, value(term, at))
+
+
+def linear_share(atoms: tuple[Atom, ...], symbol: str, reading: Reading) -> Fraction:
+    """The name's greatest contribution when it is linear: each working order fills where that adds."""
+    nothing = excess_of(atoms, symbol, reading, {}, ())
+    worst = nothing
+    for order in reading.state.working_of.get(symbol, ()):
+        key = ("working_order", str(order["working_order.id"]))
+        slope = excess_of(atoms, symbol, reading, {key: Fraction(1)}, ()) - nothing
+        if slope > 0:
+            worst += slope * cast(Fraction, order["working_order.quantity"])
+    return worst
+
+
+def convex_share(atoms: tuple[Atom, ...], symbol: str, reading: Reading) -> Fraction:
+    """The name's greatest contribution when it bends upward in what is held: at an end of what it can reach."""
+    low, high = end_fills(reading.state, symbol)
+    ends = [excess_of(atoms, symbol, reading, low, ())]
+    if low or high:
+        ends.append(excess_of(atoms, symbol, reading, high, ()))
+    return max(ends)
+
+
+def end_fills(state: Account, symbol: str) -> tuple[Fills, Fills]:
+    """The fills of the name's working orders that leave the least and the most of it."""
+    low: dict[tuple[str, str], Fraction] = {}
+    high: dict[tuple[str, str], Fraction] = {}
+    for order in state.working_of.get(symbol, ()):
+        bought = order["working_order.side"] == BUY
+        (high if bought else low)[("working_order", str(order["working_order.id"]))] = cast(
+            Fraction, order["working_order.quantity"]
+        )
+    return low, high
+
+
+class Totals:
+    """All running totals of a book, by atoms, account and subject."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self._kept: dict[tuple[tuple[Atom, ...], bool, str, str, str], Total] = {}
+        self._reads: dict[tuple[Atom, ...], tuple[bool, bool]] = {}
+
+    def of(self, atoms: tuple[Atom, ...], convex: bool, reading: Reading) -> Total:
+        """The up-to-date total. Raises MissingFactError when a share is unknown."""
+        state = reading.state
+        key = (atoms, convex, state.id, reading.subject.entity, reading.subject.key)
+        total = self._kept.get(key)
+        if total is None or self._stale(total, atoms, state):
+            total = self._kept[key] = Total()
+            touched = state.symbols()
+        else:
+            touched = set(state.log[total.seen :])
+        for symbol in touched & candidates(atoms, reading) if touched else ():
+            self._update(total, atoms, convex, symbol, reading)
+        total.seen, total.logs, total.facts_version = len(state.log), state.logs, state.facts_version
+        total.epoch, total.time_epoch = self.live.epoch, self.live.time_epoch
+        for error in total.missing.values():
+            raise error
+        return total
+
+    def _stale(self, total: Total, atoms: tuple[Atom, ...], state: Account) -> bool:
+        if total.epoch != self.live.epoch or total.logs != state.logs:
+            return True
+        if total.expires is not None and self.live.snapshot.time > total.expires:
+            return True
+        reads = self._reads.get(atoms)
+        if reads is None:
+            names = [
+                n.name for a in atoms for t in (a.term, a.times.term) if t for n in t.walk() if isinstance(n, Field)
+            ]
+            reads = self._reads[atoms] = (
+                any(name.startswith("account.") for name in names),
+                any(name.startswith(TIME) for name in names),
+            )
+        return (reads[0] and total.facts_version != state.facts_version) or (
+            reads[1] and total.time_epoch != self.live.time_epoch
+        )
+
+    def _update(self, total: Total, atoms: tuple[Atom, ...], convex: bool, symbol: str, reading: Reading) -> None:
+        total.sum -= total.shares.pop(symbol, Fraction(0))
+        total.missing.pop(symbol, None)
+        if symbol not in reading.state.symbols():
+            return
+        try:
+            share = (convex_share if convex else linear_share)(atoms, symbol, reading)
+        except MissingFactError as error:
+            total.missing[symbol] = error
+            return
+        total.shares[symbol] = share
+        total.sum += share
+        ends = self.live.expiry(symbol)
+        if ends is not None and share:
+            total.expires = ends if total.expires is None else min(ends, total.expires)
+
+
+def candidates(atoms: tuple[Atom, ...], reading: Reading) -> set[str]:
+    """The symbols that can have a share: the subject's own where it names them, else all of the account's."""
+    subject = reading.subject
+    whole = any(isinstance(a.term, Aggregate) and a.term.owner == "account" for a in atoms)
+    if not whole and subject.entity in NAMED:
+        return {subject.key}
+    if not whole and subject.entity == "pair":
+        return {str(subject.facts.get("pair.first")), str(subject.facts.get("pair.second"))}
+    groups = reading.live.vocabulary.entities[subject.entity].groups
+    if groups and not whole:
+        instruments = reading.live.instruments
+        own = {s for s in reading.state.symbols() if instruments.get(s, {}).get(groups) == subject.key}
+        return own | set(reading.state.log)
+    return reading.state.symbols() | set(reading.state.log)
