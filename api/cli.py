@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lexorder.api.cli_check import check
+from lexorder.api.cli_demo import demo
 from lexorder.api.cli_rules import app as rules
 from lexorder.engine.errors import LexorderError, RuleFileError
 
@@ -45,6 +46,7 @@ def options(
 
 app.add_typer(rules, name="rules")
 app.command()(check)
+app.command()(demo)
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """Rows against the evaluator: the check that rule and row say the same, made at every release.
 
 In: a `RowSet`, the `Board` it was made on, a seed. Out: nothing, or `RowsMismatch`. Guaranteed: every row is compared
-at its own worst vertex, and all rules at random vertices of the reachable box (each name at an end or at its holding, each
-working order whole or not at all): the integer rows and clauses of a rule and subject hold exactly when `evaluate` says
-that the requirement does, and a measured row's excess is the evaluator's to the last digit. Refused: any difference,
-which stops the rebalance. Why again at release, though tests cover it: lowering is the one step between the rules and
-what the certificate proves. Before: `rows.py`. After: `rebalance.py`.
+at its own worst vertex, and all rules at random vertices of the reachable box (each name at an end or at its holding,
+each working order whole or not at all): the integer rows and clauses of a rule and subject hold exactly when
+`evaluate` says that the requirement does, and a measured row's excess is the evaluator's to the last digit. Refused:
+any difference, which stops the rebalance. Why again at release, though tests cover it: lowering is the one step
+between the rules and what the certificate proves. Before: `rows.py`. After: `rebalance.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A requirement as sums of one-name functions: what the solver and the certificate can read.
 
 In: a typed term, where it is read (account, subject, member) and a `Board`. Out: a `Sum` for a number that is one, a
-tree of conditions for a requirement. Guaranteed: the tree holds at given holdings exactly when `engine.evaluate`
-says that the term does, with the orders that lead there filled (property-tested and confirmed at release). Refused by
+tree of conditions for a requirement. Guaranteed: the tree holds at given holdings exactly when `engine.evaluate` says
+that the term does, with the orders that lead there filled (property-tested and confirmed at release). Refused by
 `LoweringError`, never dropped: products and quotients of different names, choices that depend on several names inside
 a number, derived facts that depend on fills. Why by structure and not by sampling: a sampled function is a guess.
 Before: `separable.py`, `board.py`. After: `rows.py`.

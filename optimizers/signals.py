@@ -1,16 +1,18 @@
 """Signals of models, through the signal rules, to one expected return for each name.
 
-In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal before
-and after the rules (skipped, scaled, strong), which rules acted and why, and the blended expected return of each name.
-Guaranteed: exact fractions; every signal is accounted for; factors multiply, caps take the least (DESIGN, reactions
-compose); names without a live signal expect 0. Refused (`SnapshotError`): a signal on an unknown instrument; a fact a
-rule needs and nobody supplied (`missing-fact`), since a signal must not pass a check that could not be made.
+In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal
+before and after the rules (skipped, scaled, strong), which rules acted and why, and the blended expected return of
+each name. Guaranteed: exact fractions; every signal is accounted for; factors multiply, caps take the least (DESIGN,
+reactions compose); names without a live signal expect the prior. Refused (`SnapshotError`): a signal on an unknown
+instrument; a fact a rule needs and nobody supplied (`missing-fact`), since a signal must not pass a check that could
+not be made.
 
-The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i c_i r_i / Σ w_i`, with r the expected return, c
-the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product of the factors set on
-`position.after.quantity`. Confidence enters as shrinkage towards 0 and not only as a weight, so that one weak signal
-alone moves little. Holdings of the mean-variance problem are proportional to μ where no limit binds, which is why a
-factor on size acts there. Before: `engine/reactions.py`, `engine/expert/`. After: `rebalance.py`.
+The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i (c_i r_i + (1 - c_i) prior) / Σ w_i`, with r
+the expected return, c the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product
+of the factors set on `position.after.quantity`; without a live signal, `μ_s = size_s · prior`. Confidence enters as
+shrinkage towards the prior and not only as a weight, so that one weak signal alone moves little. Holdings of the
+mean-variance problem are proportional to μ where no limit binds, which is why a factor on size acts there. Before:
+`engine/reactions.py`, `engine/expert/`. After: `rebalance.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Action, Facts, Phase, Rule
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project
 from lexorder.engine.subjects import account_subject
-from lexorder.engine.terms import Field, Term
+from lexorder.engine.terms import Term
 
 STRONG_WEIGHT = Fraction(3, 2)
 """A strong signal counts this much against an ordinary one."""
@@ -100,9 +102,18 @@ class SignalReport:
 
 
 def through_rules(
-    rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, account: str, react: Reactor | None = None
+    rules: Sequence[Rule],
+    vocabulary: Vocabulary,
+    snapshot: Snapshot,
+    account: str,
+    *,
+    react: Reactor | None = None,
+    prior: Fraction = Fraction(0),
 ) -> SignalReport:
-    """Pass the snapshot's signals through the signal rules and blend them. Raises SnapshotError."""
+    """Pass the snapshot's signals through the signal rules and blend them. Raises SnapshotError.
+
+    `prior`: expected return over the horizon of a name nothing is said about.
+    """
     for signal in snapshot.signals:
         if signal.get("signal.symbol") not in snapshot.instruments:
             raise SnapshotError("unknown-thing", f"signal {signal['signal.id']}", "is on an unknown instrument")
@@ -111,27 +122,29 @@ def through_rules(
     rows = tuple(_row(signal, done, snapshot) for signal in snapshot.signals)
     sizes = _sizes(done.reactions, snapshot)
     volatile = {s for name, s, v, _ in done.derived if name == "market.regime" and v == "VOLATILE"}
-    expected = {s: mu * sizes.get(s, Fraction(1)) for s, mu in blended(rows).items()}
-    return SignalReport(rows, expected, _raw(rows), sizes, frozenset(volatile), done.reactions)
+    live = blended(rows, prior)
+    expected = {s: live.get(s, prior) * sizes.get(s, Fraction(1)) for s in snapshot.instruments}
+    return SignalReport(rows, expected, _raw(rows, prior), sizes, frozenset(volatile), done.reactions)
 
 
-def blended(rows: Iterable[SignalRow]) -> dict[str, Fraction]:
-    """`Σ w c r / Σ w` of the live signals of each name; see the module."""
+def blended(rows: Iterable[SignalRow], prior: Fraction = Fraction(0)) -> dict[str, Fraction]:
+    """The blend of each name's live signals, before the size factor; see the module."""
     top: dict[str, Fraction] = {}
     bottom: dict[str, Fraction] = {}
     for row in rows:
         weight = Fraction(0) if row.skipped else (STRONG_WEIGHT if row.strong else Fraction(1))
-        top[row.symbol] = top.get(row.symbol, Fraction(0)) + weight * row.after * row.expected_return
+        told = row.after * row.expected_return + (1 - row.after) * prior
+        top[row.symbol] = top.get(row.symbol, Fraction(0)) + weight * told
         bottom[row.symbol] = bottom.get(row.symbol, Fraction(0)) + weight
-    return {s: top[s] / bottom[s] if bottom[s] else Fraction(0) for s in top}
+    return {s: top[s] / bottom[s] if bottom[s] else prior for s in top}
 
 
-def _raw(rows: Sequence[SignalRow]) -> dict[str, Fraction]:
+def _raw(rows: Sequence[SignalRow], prior: Fraction) -> dict[str, Fraction]:
     plain = [
         SignalRow(r.id, r.symbol, r.strategy, r.timeframe, r.direction, r.expected_return, r.before, r.before, False)
         for r in rows
     ]
-    return blended(plain)
+    return blended(plain, prior)
 
 
 def _row(signal: Facts, done: Reacted, snapshot: Snapshot) -> SignalRow:
@@ -245,8 +258,6 @@ def _reaction(rule: Rule, subject: Subject, action: Action, at: Point) -> Reacti
 
 
 def _argument(given: Term | str, at: Point) -> Fraction | str:
-    if isinstance(given, Field) and given.name in (SIZE, CONFIDENCE):
-        return given.name
     if isinstance(given, str):
         return given
     found = value(given, at)

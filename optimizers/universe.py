@@ -1,10 +1,10 @@
 """Which names a rebalance may trade, how far, and what the orders would look like.
 
 In: a snapshot, an account, and how orders are to be written (`Trading`). Out: a `Board` with a candidate buy and sell
-for every name. Guaranteed: limit prices are the mark moved by the band, outward, on the tick, exact; a long holding is
-never sold through zero, a short one never bought through; a name with a working order, without a mark, or asked to stay
-is not traded. Refused (`SnapshotError`): an unknown account, holdings in parts of a share. Why limit orders: rules on
-cash and notional then use a price that is known before the order goes. Before: `board.py`. After: `rows.py`,
+for every name. Guaranteed: limit prices are the mark moved by the band, outward, on the tick, exact; a long holding
+is never sold through zero, a short one never bought through; a name with a working order, without a mark, or asked to
+stay is not traded. Refused (`SnapshotError`): an unknown account, holdings in parts of a share. Why limit orders:
+rules on cash and notional then use a price that is known before the order goes. Before: `board.py`. After: `rows.py`,
 `rebalance.py`.
 """
 
@@ -18,7 +18,8 @@ from lexorder.engine.errors import SnapshotError
 from lexorder.engine.judge import derivations
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Rule
-from lexorder.engine.snapshot import Projection, Snapshot, Subject, project, read
+from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project, read
+from lexorder.engine.subjects import account_subject
 from lexorder.optimizers.board import Board, Candidate, whole_shares
 
 
@@ -112,3 +113,19 @@ def limit_price(mark: Fraction, side: str, trading: Trading) -> Fraction:
     if side == "buy":
         return max(mark * (1 + trading.band) // trading.tick, 1) * trading.tick
     return max(-(-mark * (1 - trading.band) // trading.tick), 1) * trading.tick
+
+
+def value_of_share(projection: Projection, symbol: str) -> Fraction:
+    """Mark times exchange rate, in the account's money; 0 where either is missing or stale."""
+    facts = projection.snapshot.instruments.get(symbol, {})
+    stack = (account_subject(projection), Subject("instrument", symbol, facts))
+    try:
+        mark, fx = (read(projection, stack, name, "") for name in ("instrument.mark", "instrument.fx"))
+    except MissingFactError:
+        return Fraction(0)
+    return Fraction(mark) * Fraction(fx)  # type: ignore[arg-type]
+
+
+def account_fact(projection: Projection, name: str) -> Fraction:
+    """A number of the account."""
+    return Fraction(projection.snapshot.accounts[projection.account][name])  # type: ignore[arg-type]

@@ -1,0 +1,215 @@
+"""From a portfolio, prices, signals and a rule book to orders with their proof, or to the rules in conflict.
+
+In: a `Request`: rule book, snapshot, account, returns history or factor model. Out: `Rebalanced` or `Infeasible`.
+Guaranteed: rows are confirmed against the evaluator before they are used; the certificate was accepted by the
+stand-alone verifier; every order was decided like any other, wave by wave, with all earlier waves filled, and
+approved. A name whose order is refused there stays as it is and the rest is solved again. Refused: `RowsRefused`,
+`RowsMismatch`, the refusals of `solve.py`, `UndecidedError` where orders keep being refused. Before: `signals.py`,
+`rows.py`, `solve.py`. After: `api/cli_rebalance.py`, notebooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+from lexorder.engine.certificate import Objective, Problem, Row
+from lexorder.engine.desk import Desk, Make, fast
+from lexorder.engine.errors import SolverError
+from lexorder.engine.rule import Rule
+from lexorder.engine.rulebook import RuleBook
+from lexorder.engine.snapshot import Snapshot
+from lexorder.optimizers.board import Board
+from lexorder.optimizers.confirm import confirm
+from lexorder.optimizers.explain import account_for, clashes_of, explain
+from lexorder.optimizers.objective import Book, mean_variance
+from lexorder.optimizers.outcome import Infeasible, Rebalanced
+from lexorder.optimizers.refusals import ModelError, UndecidedError
+from lexorder.optimizers.release import Released, release
+from lexorder.optimizers.risk_models import FactorModel, shrunk_factors, statistical_factors
+from lexorder.optimizers.rows import Refusal, RowSet, names_of, relevant, rows_of, unit_of, working_of
+from lexorder.optimizers.signals import Reactor, SignalReport, through_rules
+from lexorder.optimizers.solve import Conflict, Settings, Solution, solve
+from lexorder.optimizers.universe import Trading, account_fact, board_of, value_of_share
+
+ROUNDS_MAX = 5
+"""Times the rest is solved again after orders were refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What is optimised: `μ'w - aversion/2 · w'Σw - costs`, weights in NAV, over `periods` of the returns history.
+
+    `cost`: fraction of the traded value expected to be lost. `regime`: volatility multiplier of names in a volatile
+    regime. `model`: `factors` (principal components) or `shrinkage` (PyPortfolioOpt's Ledoit-Wolf in factor form).
+    `prior`: expected return over the periods of a name without a live signal, exact. Floats: an estimate,
+    which never decides.
+    """
+
+    aversion: float = 15.0
+    periods: float = 5.0
+    cost: float = 0.0005
+    regime: float = 1.5
+    model: str = "factors"
+    prior: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything a rebalance needs.
+
+    `returns`: DataFrame of past returns with a column for each instrument (rows are periods), or a `FactorModel` per
+    period whose columns are the snapshot's symbols in order. `vertices`: random vertices at which rows are confirmed.
+    `strict`: whether an old breach that cannot be cured makes the request infeasible, rather than stay (no worse).
+    """
+
+    book: RuleBook
+    snapshot: Snapshot
+    account: str
+    returns: Any
+    trading: Trading = field(default_factory=Trading)
+    aims: Aims = field(default_factory=Aims)
+    settings: Settings = field(default_factory=Settings)
+    react: Reactor | None = None
+    make: Make = fast
+    vertices: int = 2
+    strict: bool = False
+    progress: Callable[[str], None] = lambda _step: None
+
+
+def rebalance(request: Request) -> Rebalanced | Infeasible:
+    """Return accepted orders with their proof, or a proved conflict. Refused: see the module."""
+    rules = request.book.on(day_of(request.snapshot))
+    request.progress("signals through the rules")
+    signals = through_rules(
+        rules,
+        request.book.vocabulary,
+        request.snapshot,
+        request.account,
+        react=request.react,
+        prior=request.aims.prior,
+    )
+    left: list[Refusal] = []
+    for _ in range(ROUNDS_MAX):
+        stay = request.trading.stay | {r.subject for r in left}
+        plan = _Plan(replace(request, trading=replace(request.trading, stay=frozenset(stay))), rules, signals)
+        answer = plan.solved()
+        if isinstance(answer, Conflict):
+            return explain(answer, plan.board, plan.found, request.book.hash, signals)
+        stuck = plan.incurable(answer)
+        if stuck is not None and request.strict:
+            return explain(stuck, plan.board, plan.found, request.book.hash, signals)
+        released = plan.released(answer)
+        if not released.refused:
+            done = account_for(
+                plan.board,
+                plan.found,
+                plan.rules,
+                solution=answer,
+                released=released,
+                signals=signals,
+                left=(*plan.left, *left),
+            )
+            return done if stuck is None else replace(done, incurable=clashes_of(stuck, plan.found))
+        left += released.refused
+    raise UndecidedError("orders that are all approved when decided one by one")
+
+
+def day_of(snapshot: Snapshot) -> date:
+    """The trade date: `clock.date` where given, else the date of the snapshot's time."""
+    today = snapshot.single.get("clock.date")
+    return today if isinstance(today, date) else snapshot.time.date()
+
+
+class _Plan:
+    """One attempt: a board, its rows, a solve, a release."""
+
+    def __init__(self, request: Request, rules: tuple[Rule, ...], signals: SignalReport) -> None:
+        self.request, self.signals = request, signals
+        snapshot, account = request.snapshot, request.account
+        request.progress("rules to exact rows")
+        self.board = board_of(snapshot, request.book.vocabulary, account, rules, request.trading)
+        tags = snapshot.accounts[account].get("account.tags", frozenset())
+        self.rules = relevant(rules, account, tags)  # type: ignore[arg-type]
+        self.found: RowSet = rows_of(self.rules, self.board)
+        request.progress("rows against the evaluator")
+        self.confirmed = confirm(self.found, self.board, vertices=request.vertices)
+
+    @property
+    def left(self) -> tuple[Refusal, ...]:
+        """Rules left to the decision of the orders."""
+        return tuple(self.found.left_to_orders)
+
+    def solved(self) -> Solution | Conflict:
+        """Solve the integer problem."""
+        self.request.progress("optimising in whole shares, with proof")
+        return self._solve(tuple(self.found.rows), objective_of(self.board, self.signals, self.request))
+
+    def incurable(self, solution: Solution) -> Conflict | None:
+        """Why old breaches that remain cannot be cured: the conflict once none is tolerated, where it is proved."""
+        if not solution.uncured:
+            return None
+        try:
+            answer = self._solve(tuple(replace(row, passive=False) for row in self.found.rows), None)
+        except SolverError:
+            return None
+        return answer if isinstance(answer, Conflict) else None
+
+    def _solve(self, rows: tuple[Row, ...], objective: Objective | None) -> Solution | Conflict:
+        problem = Problem(names_of(self.board), working_of(self.board), rows, tuple(self.found.clauses), objective)
+        book, snapshot = self.request.book.hash, self.request.snapshot.hash
+        return solve(problem, rulebook=book, snapshot=snapshot, settings=self.request.settings)
+
+    def released(self, solution: Solution) -> Released:
+        """Decide the orders wave by wave."""
+        self.request.progress("every order decided, wave by wave")
+        desk = Desk(self.request.book, self.request.snapshot, self.request.book.vocabulary, self.request.make)
+        return release(self.board, solution.waves, desk, self.confirmed)
+
+
+def objective_of(board: Board, signals: SignalReport, request: Request) -> Objective:
+    """Mean-variance over the names of a board, in units; see `Aims`."""
+    aims, symbols = request.aims, [c.symbol for c in board.candidates]
+    model = risk_of(request, symbols).scaled(aims.periods**0.5)
+    stressed = [aims.regime if s in signals.regimes else 1.0 for s in symbols]
+    model = FactorModel(model.loadings * stressed, model.idiosyncratic * [m * m for m in stressed])
+    expected = [float(signals.expected.get(s, Fraction(0))) for s in symbols]
+    return mean_variance(
+        book_of(board),
+        expected,
+        model,
+        risk_aversion=aims.aversion,
+        buy_cost=aims.cost,
+        sell_cost=aims.cost,
+    )
+
+
+def risk_of(request: Request, symbols: list[str]) -> FactorModel:
+    """The factor model per period of the listed names. Raises ModelError naming a symbol without history."""
+    if isinstance(request.returns, FactorModel):
+        return request.returns
+    absent = [s for s in symbols if s not in request.returns.columns]
+    if absent:
+        raise ModelError(f"the returns history has no column for {', '.join(absent[:5])}")
+    history = request.returns[symbols]
+    if request.aims.model == "shrinkage":
+        return shrunk_factors(history, min(5, len(symbols)))
+    return statistical_factors(history)
+
+
+def book_of(board: Board) -> Book:
+    """Marks of one unit of each name and NAV, as integers of one small money unit."""
+    values = [value_of_unit(board, i) for i in range(len(board.candidates))]
+    nav = account_fact(board.projection, "account.nav")
+    # A name without a mark cannot be traded; any positive figure keeps its constant out of the way.
+    scale = 10**8
+    marks = [max(1, int(v * scale)) for v in values]
+    return Book(marks, int(nav * scale), [name.held for name in names_of(board)])
+
+
+def value_of_unit(board: Board, name: int) -> Fraction:
+    """The account's money one unit (lot, or share) of a name is worth at the mark; 0 without a mark."""
+    return unit_of(board, name)[0] * value_of_share(board.projection, board.candidates[name].symbol)
