@@ -56,7 +56,7 @@ def _points(objective: ObjectiveTable, proposal: Proposal) -> list[int]:
 def _size(rows: RowTable, objective: ObjectiveTable) -> float:
     """How large the objective's terms get in the box; what is small beside it does not matter."""
     table = objective.table
-    ends = (table.maxima(rows.lower, rows.upper), table.minima(rows.lower, rows.upper))
+    ends = (table.values(rows.lower), table.values(rows.upper))
     return float(sum(np.abs(e.astype(float)).sum() for e in ends))
 
 

@@ -9,12 +9,9 @@ nothing; a solver's failure counts as "found none". Before: `convex.py`, `milp.p
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lexorder.engine.certificate import Function
 from lexorder.optimizers.functiontable import Ints
 from lexorder.optimizers.milp import RowProgram, Scope
 from lexorder.optimizers.objective import ObjectiveTable
@@ -29,14 +26,6 @@ SNAP = 1e-6
 REPAIR_ROUNDS = 40
 POLISH_PASSES = 4
 MILP_ROUNDS = 4
-
-
-class Column(NamedTuple):
-    """One row a name is in: its slope per unit (None where it bends) and its function."""
-
-    row: int
-    slope: int | None
-    function: Function
 
 
 def accepts(rows: RowTable, scope: Scope, holdings: Ints) -> bool:
@@ -58,21 +47,26 @@ def round_toward(proposal: Floats, held: Ints, scope: Scope) -> Ints:
 
 
 class Bench:
-    """Holdings being worked on, with the slack of every row kept exact after each move."""
+    """Holdings being worked on; the slack of every row is kept exact after each move.
+
+    A pass begins with `look`, which computes what one unit up or down would do to every watched row,
+    exactly and for all names at once. Within a pass a name moves at most once, so these stay true.
+    """
 
     def __init__(self, rows: RowTable, objective: ObjectiveTable, scope: Scope, holdings: Ints) -> None:
         self.rows, self.objective, self.scope = rows, objective, scope
         can_break = (rows.worst(scope.low, scope.high) > scope.limit).astype(bool)
         self.watched = scope.wanted & can_break
-        self.columns: dict[int, list[Column]] = {}
         table = rows.table
-        self.entries = np.flatnonzero(self.watched[table.row])
-        self.by_name = self.entries[np.argsort(table.name[self.entries], kind="stable")]
-        self.first = np.searchsorted(table.name[self.by_name], np.arange(len(rows.held) + 1))
+        entries = np.flatnonzero(self.watched[table.row])
+        self.by_name = entries[np.argsort(table.name[entries], kind="stable")]
+        names = np.arange(len(rows.held) + 1)
+        self.first: list[int] = np.searchsorted(table.name[self.by_name], names).tolist()
+        self.row_of: list[int] = table.row[self.by_name].tolist()
         self.low, self.high = scope.low.tolist(), scope.high.tolist()
         self.weights = objective.weights.astype(float)
-        self.loadings = objective.floats
-        self.own = self.weights @ self.loadings**2
+        self.loadings = np.ascontiguousarray(objective.floats.T)
+        self.own = self.loadings**2 @ self.weights
         self.place(holdings)
 
     def place(self, holdings: Ints) -> None:
@@ -90,58 +84,50 @@ class Bench:
         """Return the watched rows that exceed their limit now."""
         return [r for r in np.flatnonzero(self.watched).tolist() if self.slack[r] < 0]
 
-    def column(self, name: int) -> list[Column]:
-        """Return the watched rows `name` is in."""
-        if name not in self.columns:
-            table = self.rows.table
-            own = self.by_name[self.first[name] : self.first[name + 1]].tolist()
-            self.columns[name] = [_column(int(table.row[e]), table.functions[e]) for e in own]
-        return self.columns[name]
-
-    def changes(self, name: int, step: int) -> list[tuple[int, int]]:
-        """Return `(row, change)` for each watched row if `name` moved by `step` units, exact."""
-        x = self.x[name]
-        return [
-            (c.row, c.slope * step if c.slope is not None else c.function.value(x + step) - c.function.value(x))
-            for c in self.column(name)
-        ]
-
-    def may_move(self, name: int, step: int, changes: list[tuple[int, int]]) -> bool:
-        """Return whether the move stays in bounds and breaks no row (nor a broken one further)."""
-        if not self.low[name] <= self.x[name] + step <= self.high[name]:
-            return False
-        return all(change <= 0 or change <= self.slack[row] for row, change in changes)
-
-    def move(self, name: int, step: int, changes: list[tuple[int, int]]) -> None:
-        """Move `name` by `step` units."""
-        self.x[name] += step
-        for row, change in changes:
-            self.slack[row] -= change
-        self.exposure += self.loadings[:, name] * step
-
-    def gains(self) -> tuple[Floats, Floats]:
-        """Return the change of the objective's separable part for one unit down and up; (N,)."""
-        table, here = self.objective.table, self.holdings
-        value = table.values(here)
-        both: list[Floats] = []
+    def look(self) -> None:
+        """Begin a pass: what one unit down (0) or up (1) does to rows, exactly, and to the goal."""
+        here, table, goal = self.holdings, self.rows.table, self.objective.table
+        now, value = table.values(here), goal.values(here)
+        slope = 2.0 * self.loadings @ (self.weights * self.exposure)
+        self.moved: set[int] = set()
+        self.change: list[list[int]] = []
+        self.separable: list[Floats] = []
+        worth: list[Floats] = []
         for step in (-1, 1):
-            change = (table.values(here + step) - value).astype(float)
-            both.append(np.bincount(table.name, weights=change, minlength=len(self.x)).astype(float))
-        return both[0], both[1]
+            there = here + step
+            self.change.append((table.values(there) - now)[self.by_name].tolist())
+            gain = (goal.values(there) - value).astype(float)
+            self.separable.append(np.bincount(goal.name, weights=gain, minlength=len(self.x)))
+            worth.append(self.separable[-1] + step * slope + self.own)
+        self.worth = worth
 
-    def slope(self) -> Floats:
-        """Return the gradient of the factor part, per unit; shape (N,)."""
-        gradient: Floats = 2.0 * (self.weights * self.exposure) @ self.loadings
-        return gradient
+    def may_move(self, name: int, up: int) -> bool:
+        """Return whether one unit stays in bounds and breaks no row (nor a broken one further)."""
+        inside = self.x[name] < self.high[name] if up else self.x[name] > self.low[name]
+        if not inside or name in self.moved:
+            return False
+        first, last = self.first[name], self.first[name + 1]
+        slack = self.slack
+        for row, change in zip(self.row_of[first:last], self.change[up][first:last], strict=True):
+            if change > 0 and change > slack[row]:
+                return False
+        return True
 
-    def slope_of(self, name: int) -> float:
-        """Return one entry of `slope`."""
-        return 2.0 * float((self.weights * self.exposure) @ self.loadings[:, name])
+    def move(self, name: int, up: int) -> None:
+        """Move `name` by one unit; it will not move again in this pass."""
+        first, last = self.first[name], self.first[name + 1]
+        for row, change in zip(self.row_of[first:last], self.change[up][first:last], strict=True):
+            self.slack[row] -= change
+        step = 1 if up else -1
+        self.x[name] += step
+        self.exposure += self.loadings[name] * step
+        self.moved.add(name)
 
-
-def _column(row: int, function: Function) -> Column:
-    linear = not function.breaks and function.polys[0][2] == 0
-    return Column(row, function.polys[0][1] if linear else None, function)
+    def worth_now(self, name: int, up: int) -> float:
+        """Return the change of the objective for one unit, after the moves of this pass."""
+        step = 1.0 if up else -1.0
+        slope = 2.0 * float(self.loadings[name] @ (self.weights * self.exposure))
+        return float(self.separable[up][name]) + step * slope + float(self.own[name])
 
 
 def repair(bench: Bench) -> bool:
@@ -158,22 +144,21 @@ def repair(bench: Bench) -> bool:
 
 def _repair_row(bench: Bench, row: int) -> bool:
     """Ease one broken row by the units that cost the objective least; return whether any moved."""
-    down, up = bench.gains()
-    slope = bench.slope()
-    table = bench.rows.table
-    candidates = []
-    for name in table.name[table.row == row].tolist():
-        for step, change in ((-1, down[name] - slope[name]), (1, up[name] + slope[name])):
-            eased = -dict(bench.changes(name, step)).get(row, 0)
-            if eased > 0:
-                candidates.append(((change + bench.own[name]) / eased, name, step))
+    bench.look()
+    own = np.flatnonzero(np.array(bench.row_of) == row)
+    names = bench.rows.table.name[bench.by_name[own]]
+    candidates: list[tuple[float, int, int]] = []
+    for up in (0, 1):
+        eased = -np.array([bench.change[up][e] for e in own.tolist()], dtype=float)
+        useful = eased > 0
+        price = bench.worth[up][names[useful]] / eased[useful]
+        candidates += zip(price.tolist(), names[useful].tolist(), [up] * int(useful.sum()), strict=True)
     moved = False
-    for _, name, step in sorted(candidates):
+    for _, name, up in sorted(candidates):
         if bench.slack[row] >= 0:
             break
-        changes = bench.changes(name, step)
-        if bench.may_move(name, step, changes):
-            bench.move(name, step, changes)
+        if bench.may_move(name, up):
+            bench.move(name, up)
             moved = True
     return moved
 
@@ -181,27 +166,22 @@ def _repair_row(bench: Bench, row: int) -> bool:
 def polish(bench: Bench) -> None:
     """Take single-unit moves that improve the objective and keep every watched row, best first."""
     for _ in range(POLISH_PASSES):
-        down, up = bench.gains()
-        slope = bench.slope()
-        one = np.r_[down - slope + bench.own, up + slope + bench.own]
-        worth = np.flatnonzero(one < 0)
-        order = worth[np.argsort(one[worth], kind="stable")].tolist()
-        if not _polish_pass(bench, order, np.r_[down, up]):
+        bench.look()
+        both = np.r_[bench.worth[0], bench.worth[1]]
+        useful = np.flatnonzero(both < 0)
+        order = useful[np.argsort(both[useful], kind="stable")].tolist()
+        if not _polish_pass(bench, order):
             return
 
 
-def _polish_pass(bench: Bench, order: list[int], separable: Floats) -> bool:
-    count, moved = len(bench.x), False
+def _polish_pass(bench: Bench, order: list[int]) -> bool:
+    count = len(bench.x)
     for index in order:
-        name, step = index % count, -1 if index < count else 1
-        changes = bench.changes(name, step)
-        if not bench.may_move(name, step, changes):
-            continue
+        up, name = divmod(index, count)
         # Earlier moves changed the exposures: ask again before moving.
-        if separable[index] + step * bench.slope_of(name) + bench.own[name] < 0:
-            bench.move(name, step, changes)
-            moved = True
-    return moved
+        if bench.may_move(name, up) and bench.worth_now(name, up) < 0:
+            bench.move(name, up)
+    return bool(bench.moved)
 
 
 def whole_units(

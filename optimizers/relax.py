@@ -82,8 +82,12 @@ def _least(rows: RowTable, row: int, scope: Scope, seconds: float) -> Ints | Non
 
 
 def _without(rows: RowTable, row: int, others: Scope, seconds: float) -> Relaxation:
+    # A passive breach that may stay proves nothing: only rows asked for at their own limit do.
+    firm = others.wanted & (others.limit == rows.limit).astype(bool)
     try:
-        claim = prove(rows, others.wanted, others.clauses, seconds=seconds)
+        claim = prove(rows, firm, others.clauses, seconds=seconds)
     except FoundHoldings as found:
-        return _enough(rows, row, found.holdings)
+        if accepts(rows, others, found.holdings):
+            return _enough(rows, row, found.holdings)
+        claim = None
     return Relaxation(row, "not-enough" if claim else "unknown")
