@@ -16,11 +16,11 @@ from lexorder.engine.decision import Report
 from lexorder.engine.evaluate import Point, value
 from lexorder.engine.message import fill, formatted
 from lexorder.engine.rule import Rule
-from lexorder.engine.snapshot import MissingFactError, Projection, Subject
+from lexorder.engine.snapshot import MissingFactError, Projection
 from lexorder.engine.subjects import account_subject, subjects_of
-from lexorder.engine.terms import Field, Literal, Value
+from lexorder.engine.terms import Field, Literal, Term, Value
 
-_NAMES = re.compile(r"\{([a-z_]+(?:\.[A-Za-z_]+)+)(?::[^{}]*)?\}")
+_NAMES = re.compile(r"\{([a-z_]+(?:\.[A-Za-z_]+)+|[a-z][a-z0-9_]*)(?::[^{}]*)?\}")
 _OBSERVED = re.compile(r"\{observed:(,?)\.(\d)([f%])\}")
 _MORE = 7
 
@@ -42,25 +42,26 @@ def message_of(report: Report, rule: Rule, seen: Projection) -> str:
 
 
 def mentioned(template: str, rule: Rule, subject: str, seen: Projection) -> Mapping[str, Value]:
-    """The vocabulary names a template mentions, for the subject of that key."""
-    names = set(_NAMES.findall(template))
+    """The vocabulary names and the worked-out `let` values a template mentions, for the subject of that key."""
+    lets = {let.name: let.term for let in rule.lets if not isinstance(let.term, Literal)}
+    names = {name for name in _NAMES.findall(template) if "." in name or name in lets}
     if not names:
         return {}
     whom = next((s for s in subjects_of(rule, seen) if s.key == subject), None)
     stack = (account_subject(seen), *([whom] if whom else []))
-    if len(seen.orders) == 1 and rule.for_each != "order":
-        order = Subject("order", str(seen.orders[0]["order.id"]), seen.orders[0])
-        stack = (stack[0], order, *stack[1:])
     at = Point(seen, stack, {}, {})
-    return {name: found for name in sorted(names) if (found := _value(name, at)) is not None}
+    terms = {name: lets.get(name) or _named(name, seen) for name in sorted(names)}
+    return {name: found for name, term in terms.items() if term and (found := _value(term, at)) is not None}
 
 
-def _value(name: str, at: Point) -> Value | None:
-    declared = at.projection.vocabulary.name(name)
-    if declared is None:
-        return None
+def _named(name: str, seen: Projection) -> Term | None:
+    declared = seen.vocabulary.name(name)
+    return None if declared is None else declared.means or Field(declared.unit, name)
+
+
+def _value(term: Term, at: Point) -> Value | None:
     try:
-        return value(declared.means or Field(declared.unit, name), at)
+        return value(term, at)
     except (MissingFactError, LookupError):
         return None
 

@@ -15,13 +15,13 @@ title: Weight
 for_each: issuer
 let: {limit: 5%}
 require: sum(abs(position.after.value)) <= limit * account.nav
-message: "{issuer} would be {observed:.2%} of {account.nav:,}; limit {limit:.2%}; at most {max_order:,} ({order.side})."
+message: "{issuer} would be {observed:.2%} of {account.nav:,}; limit {limit:.2%}; at most {max_order:,}."
 """
 
 
 def test_all_figures_are_filled_in() -> None:
     answer = desk(book(WEIGHT), world(positions=[position("ACME", 20)])).check(order(quantity=40))
-    assert answer.violations[0].message == "ACME would be 6.00% of 100,000; limit 5.00%; at most 30 (buy)."
+    assert answer.violations[0].message == "ACME would be 6.00% of 100,000; limit 5.00%; at most 30."
 
 
 def test_a_breach_by_one_cent_shows() -> None:
@@ -37,11 +37,11 @@ def test_names_defined_by_means_and_pairs_are_looked_up() -> None:
     for_each: pair
     when: pair.correlation > 80%
     require: sum(position.after.value) <= 1% * account.nav
-    message: "{pair} at {pair.correlation:.2f}, order of {order.notional:,.2f}"
+    message: "{pair} at {pair.correlation:.2f}, cash after {account.after.cash:,.2f}"
     """
     pairs = [{"id": "ACME/BETA", "first": "ACME", "second": "BETA", "correlation": "0.83"}]
     answer = desk(book(rule), world(pairs=pairs)).check(order(quantity=40))
-    assert answer.violations[0].message == "ACME/BETA at 0.83, order of 4,000.00"
+    assert answer.violations[0].message == "ACME/BETA at 0.83, cash after 100,000.00"
 
 
 def test_what_is_not_known_shows_as_a_question_mark() -> None:
