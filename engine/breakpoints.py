@@ -22,7 +22,7 @@ from lexorder.engine.evaluate import Fills, Point
 from lexorder.engine.intervals import Intervals, common, complement, joined
 from lexorder.engine.judge import Derivations, Move, moves
 from lexorder.engine.piecewise import InexpressibleError, Piecewise, constant, greatest, identity
-from lexorder.engine.rule import TermClass
+from lexorder.engine.rule import Severity, TermClass
 from lexorder.engine.snapshot import MissingFactError, Projection
 from lexorder.engine.subjects import account_subject, subjects_of
 from lexorder.engine.symbolic import Unknown, condition, number
@@ -53,22 +53,24 @@ def largest(
 ) -> tuple[Largest, Mapping[str, int]]:
     """The largest quantity from 1 to `cap` that every rule admits (0: none), and each rule's own.
 
-    `binding` are the rules that refuse one share more, empty when the cap is admitted. With a rule that is not
-    analysable nothing is claimed: the quantity is 0, `note` says why, and the mapping leaves that rule out.
+    `binding` are the rules that refuse one share more, empty when the cap is admitted; rules that only warn never bind.
+    With a rule that is not analysable nothing is claimed: the quantity is 0, `note` says why, and the mapping leaves
+    that rule out.
     """
     by_rule: dict[str, Intervals] = {}
     unknown: list[str] = []
+    stops = {p.rule.id for p in rules if p.rule.severity is not Severity.WARN}
     for prepared in rules:
         try:
             by_rule[prepared.rule.id] = admitted(prepared, projection, derived, cap)
         except InexpressibleError:
-            unknown.append(prepared.rule.id)
+            unknown += {prepared.rule.id} & stops
     tops = {rule: found[-1][1] if found else 0 for rule, found in by_rule.items()}
     if unknown:
         return Largest(0, (), f"not analysable: {', '.join(unknown)}"), tops
-    both: Intervals = reduce(common, by_rule.values(), joined([(1, cap)]))
+    both: Intervals = reduce(common, (found for r, found in by_rule.items() if r in stops), joined([(1, cap)]))
     best = both[-1][1] if both else 0
-    stop = tuple(sorted(r for r, found in by_rule.items() if not common(found, ((best + 1, best + 1),))))
+    stop = tuple(sorted(r for r in stops & by_rule.keys() if not common(by_rule[r], ((best + 1, best + 1),))))
     return Largest(best, stop if best < cap else ()), tops
 
 

@@ -16,7 +16,7 @@ from lexorder.engine.events import Event, after
 from lexorder.engine.judge import Derivations, derivations, judge
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer, ExpertAnswer
-from lexorder.engine.rule import Facts, Rule
+from lexorder.engine.rule import Facts, Rule, Severity
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project
 from lexorder.engine.subjects import account_subject
 from lexorder.engine.verdict import Derived, Finding, Status
@@ -57,6 +57,7 @@ class Reference:
         """The largest compliant quantity up to `cap`, by trying every one."""
         best, by_rule = 0, dict.fromkeys((r.id for r in self.rules), 0)
         binding: tuple[str, ...] = ()
+        stops = {r.id for r in self.rules if r.severity is not Severity.WARN}
         for quantity in range(1, cap + 1):
             broken = {
                 k[0]
@@ -65,6 +66,7 @@ class Reference:
             }
             for rule in by_rule.keys() - broken:
                 by_rule[rule] = quantity
+            broken &= stops
             if not broken:
                 best, binding = quantity, ()
             elif not binding:
