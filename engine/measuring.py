@@ -1,0 +1,65 @@
+"""Measured facts for a live desk: what the measures of the rules in use say now, put among the given facts.
+
+In: a projection and the names that rules use. Out: orders with their measured facts, and events that carry the measured
+facts of accounts and instruments to the evaluators. Guaranteed: a given fact wins over a measure; a measure whose facts
+are missing leaves its name absent, so rules that read it are undecided; both evaluators see the same values. Why not
+inside the evaluators: a measure is a given for them, and CLIPS could not compute it. Before: `measure.py`. After:
+`desk.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import lexorder.engine.measures  # noqa: F401  registers the measures
+from lexorder.engine.events import AccountChanged, Event, InstrumentChanged
+from lexorder.engine.measure import REGISTRY
+from lexorder.engine.rule import Facts, Rule
+from lexorder.engine.snapshot import MissingFactError, Projection, Subject
+from lexorder.engine.terms import Field, Term, Value
+
+
+def measured_names(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """The measured names these rules read, sorted."""
+    return tuple(
+        sorted({n.name for r in rules for t in _terms(r) for n in t.walk() if isinstance(n, Field)} & REGISTRY.keys())
+    )
+
+
+def _terms(rule: Rule) -> Iterable[Term]:
+    yield from (t for t in (rule.when, rule.require) if t is not None)
+    yield from (term for _, term in rule.derive)
+    yield from (a for action in rule.then for _, a in action.arguments if isinstance(a, Term))
+
+
+def with_measures(projection: Projection, names: Sequence[str]) -> tuple[Projection, tuple[Event, ...]]:
+    """The projection with measured facts on its orders, and events for those of its account and instruments."""
+    orders = tuple(_order(projection, order, names) for order in projection.orders)
+    seen = replace(projection, orders=orders)
+    account = Subject("account", seen.account, seen.snapshot.accounts.get(seen.account, {}))
+    events: list[Event] = []
+    found = _values(seen, account, names)
+    if found:
+        events.append(AccountChanged(seen.account, found))
+    for symbol in sorted({str(o["order.symbol"]) for o in orders}):
+        facts = _values(seen, Subject("instrument", symbol, seen.snapshot.instruments.get(symbol, {})), names)
+        if facts:
+            events.append(InstrumentChanged(symbol, facts))
+    return seen, tuple(events)
+
+
+def _order(projection: Projection, order: Facts, names: Sequence[str]) -> Facts:
+    return {**order, **_values(projection, Subject("order", str(order["order.id"]), order), names)}
+
+
+def _values(projection: Projection, subject: Subject, names: Sequence[str]) -> dict[str, Value]:
+    entities = ("instrument", "market") if subject.entity == "instrument" else (subject.entity,)
+    found: dict[str, Value] = {}
+    for name in names:
+        if name.split(".", 1)[0] in entities and name not in subject.facts:
+            try:
+                found[name] = REGISTRY[name](projection, subject)
+            except MissingFactError:
+                continue
+    return found
