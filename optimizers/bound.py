@@ -15,6 +15,7 @@ from lexorder.optimizers.conic import Proposal
 from lexorder.optimizers.functiontable import Ints
 from lexorder.optimizers.lagrangian import WeightedSum
 from lexorder.optimizers.objective import ObjectiveTable
+from lexorder.optimizers.risk_models import Floats
 from lexorder.optimizers.rowtable import RowTable
 
 MULTIPLIER_DIGITS = 10
@@ -30,10 +31,13 @@ NEGLIGIBLE = 1e-11
 def bound(rows: RowTable, objective: ObjectiveTable, proposal: Proposal, holdings: Ints) -> Bound:
     """Return the bound claim for the final `holdings` (shape (N,), units).
 
-    Multipliers are the proposal's duals of asserted rows, rounded at a common `scale`; tangent points are the
-    proposal's factor exposures, rounded. Exact from there on.
+    Multipliers are the proposal's duals of asserted rows, rounded at a common `scale`; tangent
+    points are the proposal's factor exposures, rounded. Exact from there on. A row that `holdings`
+    leave above its limit (an old breach) gets no multiplier: so the bound also holds with that
+    breach tolerated, and stays a bound for what was solved.
     """
-    chosen, scale = _rounded_duals(rows, objective, proposal)
+    usable = rows.asserted & (rows.totals(holdings) <= rows.limit).astype(bool)
+    chosen, scale = _rounded_duals(rows, objective, np.where(usable, proposal.duals, 0.0))
     points = _points(objective, proposal)
     total = WeightedSum(len(rows.held))
     total.add_entries(objective.table, 0, len(objective.table.row), scale)
@@ -60,10 +64,7 @@ def _size(rows: RowTable, objective: ObjectiveTable) -> float:
     return float(sum(np.abs(e.astype(float)).sum() for e in ends))
 
 
-def _rounded_duals(
-    rows: RowTable, objective: ObjectiveTable, proposal: Proposal
-) -> tuple[tuple[tuple[int, int], ...], int]:
-    duals = np.where(rows.asserted, proposal.duals, 0.0)
+def _rounded_duals(rows: RowTable, objective: ObjectiveTable, duals: Floats) -> tuple[tuple[tuple[int, int], ...], int]:
     # What a row can contribute is its dual times how far it can be from its limit.
     reach = np.abs((rows.worst(rows.lower, rows.upper) - rows.limit).astype(float)) + 1.0
     matter = duals * reach

@@ -24,7 +24,7 @@ SNAP = 1e-6
 """A proposal this near to a whole unit means that unit; solvers end within 1e-8 of their answer."""
 
 REPAIR_ROUNDS = 40
-POLISH_PASSES = 4
+POLISH_PASSES = 20
 MILP_ROUNDS = 4
 
 
@@ -97,7 +97,8 @@ class Bench:
             there = here + step
             self.change.append((table.values(there) - now)[self.by_name].tolist())
             gain = (goal.values(there) - value).astype(float)
-            self.separable.append(np.bincount(goal.name, weights=gain, minlength=len(self.x)))
+            part = np.bincount(goal.name, weights=gain, minlength=len(self.x)).astype(float)
+            self.separable.append(part)
             worth.append(self.separable[-1] + step * slope + self.own)
         self.worth = worth
 

@@ -23,7 +23,8 @@ class Domain:
     """Bounds of each name after single-name rows were folded in; units, shape (N,).
 
     `low_row`, `high_row`: index of the row a bound comes from, or -1 for the name's own bound.
-    `empty`: index of a row (or -1) that no holding of its name satisfies, with the bounds so far.
+    `empty`: -1, or the index of a row that no holding of its name satisfies together with the
+    name's bounds and its other single-name rows.
     `folded`: shape (R,), the rows that the bounds now express completely.
     """
 
@@ -170,7 +171,9 @@ class _Folding:
         never = rows[(slope == 0) & (room < 0)]
         clash = np.flatnonzero(self.low[names] > self.high[names])
         self.empty = int(never[0]) if len(never) else self.empty
-        self.empty = int(rows[clash[0]]) if len(clash) else self.empty
+        if len(clash):
+            name = int(names[clash[0]])
+            self.empty = int(max(self.high_row[name], self.low_row[name]))
 
     def _cap(self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]) -> None:
         order = np.argsort(-edge[on], kind="stable")  # the tightest is written last and stays

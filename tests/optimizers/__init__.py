@@ -1,0 +1,1 @@
+"""Tests of optimizers/, one file per module."""

@@ -1,0 +1,83 @@
+"""Target weights of other libraries, through the same exact acceptance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lexorder.engine.certificate import Function, Name, Problem, Row
+from lexorder.optimizers.objective import Book, track_weights
+from lexorder.optimizers.pypfopt import checked_weights, max_utility_weights
+from lexorder.optimizers.refusals import ModelError, ProposalError
+from lexorder.optimizers.riskfolio import mean_risk_weights, risk_parity_weights
+from lexorder.optimizers.solve import Solution, solve
+
+COUNT, NAV = 6, 10**11
+
+
+def returns() -> np.ndarray:
+    rng = np.random.default_rng(4)
+    common = rng.normal(size=(120, 1)) * 0.008
+    return common + rng.normal(size=(120, COUNT)) * 0.01 + 0.0004
+
+
+def followed(weights: np.ndarray) -> Solution:
+    """The weights as a target in a book with a 25% cap per name and no borrowing."""
+    marks, held = [10**6 + 7 * i for i in range(COUNT)], [1000] * COUNT
+    names = tuple(Name(f"n{i}", 1000, 0, 10**5) for i in range(COUNT))
+    rows = [Row(f"cap/{i}", NAV // 4, ((i, Function.linear(m)),)) for i, m in enumerate(marks)]
+    rows.append(Row("cash", NAV, tuple((i, Function.linear(m)) for i, m in enumerate(marks))))
+    goal = track_weights(Book(marks, NAV, held), weights)
+    answer = solve(Problem(names, (), tuple(rows), (), goal))
+    assert isinstance(answer, Solution)
+    got = np.array(answer.holdings) * np.array(marks) / NAV
+    assert (got <= 0.25).all()
+    small = weights < 0.2
+    assert np.abs(got - weights)[small].max() < 0.06 if small.any() else True
+    return answer
+
+
+def test_pypfopt_proposes_and_exact_rows_decide() -> None:
+    data = returns()
+    weights = max_utility_weights(data.mean(0), np.cov(data.T), risk_aversion=5.0, cap=0.4)
+    assert weights.sum() == pytest.approx(1.0)
+    followed(weights)
+
+
+@pytest.mark.parametrize(("measure", "goal"), [("CVaR", "MinRisk"), ("MV", "Utility")])
+def test_riskfolio_mean_risk(measure: str, goal: str) -> None:
+    weights = mean_risk_weights(returns(), measure=measure, goal=goal, invested=0.9)
+    assert weights.sum() == pytest.approx(0.9)
+    followed(weights)
+
+
+def test_riskfolio_risk_parity() -> None:
+    weights = risk_parity_weights(pd.DataFrame(returns()))
+    assert (weights > 0.05).all()
+    followed(weights)
+
+
+@pytest.mark.parametrize("change", [{"measure": "luck"}, {"goal": "luck"}, {"invested": 0.0}, {"invested": 1.5}])
+def test_unknown_measures_are_refused(change: dict) -> None:
+    with pytest.raises(ModelError):
+        mean_risk_weights(returns(), **change)
+
+
+def test_an_impossible_cap_finds_nothing() -> None:
+    with pytest.raises((ProposalError, ModelError)):
+        mean_risk_weights(returns(), cap=0.05)
+
+
+@pytest.mark.parametrize(
+    "change", [{"risk_aversion": 0.0}, {"invested": 2.0}, {"cap": 0.1}, {"expected": [np.nan] * COUNT}]
+)
+def test_pypfopt_inputs_are_checked(change: dict) -> None:
+    data = returns()
+    arguments = {"expected": data.mean(0), "risk_aversion": 5.0} | change
+    with pytest.raises(ModelError):
+        max_utility_weights(arguments.pop("expected"), np.cov(data.T), **arguments)
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 0.6], [1.2, -0.2], [np.nan, 1.0], [1.0]])
+def test_weights_that_are_none_are_refused(weights) -> None:
+    with pytest.raises(ProposalError):
+        checked_weights(weights, 2, "X")
