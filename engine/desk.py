@@ -10,21 +10,22 @@ take microseconds. Before: `decide.py`. After: `api/`, notebooks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lexorder.engine import vocabulary as vocabulary_file
 from lexorder.engine.decide import Evaluators, InForce, decide
 from lexorder.engine.decision import Decision
-from lexorder.engine.events import Event, SingleChanged, after
+from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, after
 from lexorder.engine.facts import load_order, load_snapshot
+from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.reference import Reference, ReferenceExpert
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.snapshot import Snapshot, project
+from lexorder.engine.terms import Value
 
 Make = Callable[[Sequence[Rule], Vocabulary, Snapshot], Evaluators]
 
@@ -48,6 +49,21 @@ class _Seat:
 
     in_force: InForce
     by: Evaluators
+    measured: tuple[str, ...] = ()
+    told: dict[tuple[type, str], dict[str, Value]] = field(default_factory=dict)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Tell the evaluators measured facts that are not what they were last told; one that is gone becomes absent."""
+        for event in events:
+            if isinstance(event, AccountChanged | InstrumentChanged):
+                key = (type(event), event.account if isinstance(event, AccountChanged) else event.symbol)
+                old = self.told.get(key, {})
+                if old != event.facts:
+                    self.told[key] = dict(event.facts)
+                    gone: dict[str, Any] = dict.fromkeys(old.keys() - event.facts.keys())
+                    changed = replace(event, facts={**event.facts, **gone})
+                    self.by.exact.apply(changed)
+                    self.by.second.apply(changed)
 
 
 class Desk:
@@ -69,7 +85,6 @@ class Desk:
         self._make = make
         self._seats: dict[tuple[str, ...], _Seat] = {}
         self._of_account: dict[str, _Seat] = {}
-        self._on: date | None = None
 
     def check(self, order: Facts | Mapping[str, Any]) -> Decision:
         """Decide one order: facts by vocabulary name, or a plain mapping such as `{"id": "1", "side": "buy", …}`."""
@@ -117,7 +132,12 @@ class Desk:
 
     def _decide(self, orders: tuple[Facts, ...], account: str) -> Decision:
         seat = self._of_account.get(account) or self._seat(account)
-        return decide(orders, account, self.snapshot, seat.in_force, seat.by)
+        if not seat.measured:
+            return decide(orders, account, self.snapshot, seat.in_force, seat.by)
+        given = project(self.snapshot, self.vocabulary, account, orders)
+        seen, events = with_measures(given, seat.measured)
+        seat.tell(events)
+        return decide(seen.orders, account, seen.snapshot, seat.in_force, seat.by)
 
     def _seat(self, account: str) -> _Seat:
         rules = self.rules_of(account)
@@ -126,7 +146,8 @@ class Desk:
             in_force = InForce(
                 self.vocabulary, {r.id: r for r in rules}, self.snapshot.time, self.book.hash, self.snapshot.hash
             )
-            self._seats[key] = _Seat(in_force, self._make(rules, self.vocabulary, self.snapshot))
+            by = self._make(rules, self.vocabulary, self.snapshot)
+            self._seats[key] = _Seat(in_force, by, measured_names(rules))
         self._of_account[account] = self._seats[key]
         return self._seats[key]
 

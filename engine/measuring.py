@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import lexorder.engine.measures  # noqa: F401  registers the measures
-from lexorder.engine.events import AccountChanged, Event, InstrumentChanged
+from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, after
 from lexorder.engine.measure import REGISTRY
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
@@ -34,19 +35,31 @@ def _terms(rule: Rule) -> Iterable[Term]:
 
 
 def with_measures(projection: Projection, names: Sequence[str]) -> tuple[Projection, tuple[Event, ...]]:
-    """The projection with measured facts on its orders, and events for those of its account and instruments."""
+    """The projection with measured facts on its orders, account and instruments, and the events that say the latter."""
+    if not names:
+        return projection, ()
     orders = tuple(_order(projection, order, names) for order in projection.orders)
     seen = replace(projection, orders=orders)
-    account = Subject("account", seen.account, seen.snapshot.accounts.get(seen.account, {}))
-    events: list[Event] = []
-    found = _values(seen, account, names)
-    if found:
-        events.append(AccountChanged(seen.account, found))
-    for symbol in sorted({str(o["order.symbol"]) for o in orders}):
-        facts = _values(seen, Subject("instrument", symbol, seen.snapshot.instruments.get(symbol, {})), names)
-        if facts:
-            events.append(InstrumentChanged(symbol, facts))
-    return seen, tuple(events)
+    events = (*_of_account(seen, names), *_of_instruments(seen, names))
+    return replace(seen, snapshot=reduce(after, events, seen.snapshot)), events
+
+
+def _of_account(seen: Projection, names: Sequence[str]) -> Iterable[Event]:
+    facts = seen.snapshot.accounts.get(seen.account)
+    if facts is not None and _concern(names, "account"):
+        yield AccountChanged(seen.account, _values(seen, Subject("account", seen.account, facts), names))
+
+
+def _of_instruments(seen: Projection, names: Sequence[str]) -> Iterable[Event]:
+    if _concern(names, "instrument", "market"):
+        for symbol in sorted({str(o["order.symbol"]) for o in seen.orders} & seen.snapshot.instruments.keys()):
+            facts = seen.snapshot.instruments[symbol]
+            yield InstrumentChanged(symbol, _values(seen, Subject("instrument", symbol, facts), names))
+
+
+def _concern(names: Sequence[str], *entities: str) -> bool:
+    """Whether a name is of these entities: then an event is due even when nothing could be measured, to withdraw."""
+    return any(name.split(".", 1)[0] in entities for name in names)
 
 
 def _order(projection: Projection, order: Facts, names: Sequence[str]) -> Facts:
