@@ -262,7 +262,7 @@ class _Check:
             final += factor["weight"] * exposure**2
         least += self.least_excess(claim["multipliers"], self.asserted, self.bounds, parts)
         _need(claim["objective"] == final, "wrong-objective", f"it is {final}")
-        _need(claim["value"] <= least // scale, "bound-not-proved", f"only {least // scale} is")
+        _need(claim["value"] <= least // scale, "bound-not-proved", f"only {least // scale} is proved")
         return f"in bounds and asserted rows none is below {claim['value']}; final {final}, {self.objective['unit']}"
 
 

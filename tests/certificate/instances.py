@@ -42,11 +42,15 @@ Box = dict[int, tuple[int, int]]
 
 
 def some_function(rng: random.Random, held: int) -> Function:
-    """One of the shapes that rules lower to: linear, curved, cost, distance, threshold, or a sum."""
+    """One of the shapes that rules lower to: linear, curved, cost, distance, threshold, or a sum; or a
+    spike, which is greatest inside an interval, where only a break tells.
+    """
     at = rng.randint(-3, 4)
     shapes = [
         Function.linear(rng.randint(-3, 3), rng.randint(-4, 4)),
         Function.quadratic(rng.randint(0, 2), rng.randint(-3, 3)),
+        Function.quadratic(rng.randint(2, 4), rng.randint(-15, 15)),
+        spike(rng, held),
         Function.around(held, rng.randint(0, 3), rng.randint(0, 3)),
         Function.absolute(rng.randint(1, 3), at),
         Function.threshold(at, (0, 0, 0), (rng.randint(-2, 3), rng.randint(-2, 2), rng.randint(0, 1))),
@@ -55,13 +59,20 @@ def some_function(rng: random.Random, held: int) -> Function:
     return chosen.plus(rng.choice(shapes)) if rng.random() < 0.3 else chosen
 
 
+def spike(rng: random.Random, held: int) -> Function:
+    """A flat function with an odd piece near `held`, one to three holdings wide, level or sloped."""
+    at, slope = held + rng.randint(-3, 2), rng.choice([-2, -1, 0, 1, 2])
+    return Function((at, at + rng.randint(1, 3)), ((0, 0, 0), (rng.randint(3, 9) - slope * at, slope, 0), (0, 0, 0)))
+
+
 def some_names(rng: random.Random) -> tuple[tuple[Name, ...], tuple[Working, ...]]:
     count = rng.randint(2, 3)
     working = tuple(Working(0, rng.choice([-2, -1, 1, 2])) for _ in range(rng.choice([0, 0, 1, 2])))
     names = []
     for n in range(count):
         held = rng.randint(-2, 3)
-        room = (0, 0) if n == 0 and working else (rng.randint(0, 2), rng.randint(0, 2))
+        most = 3 if n == 1 else 2
+        room = (0, 0) if n == 0 and working else (rng.randint(0, most), rng.randint(0, most))
         names.append(Name(f"N{n}", held, held - room[0], held + room[1]))
     return tuple(names), working
 
@@ -128,9 +139,20 @@ def instance(seed: int, *, mixed: bool = False, tight: bool = False) -> tuple[Pr
     draft = Problem(names, working, tuple(drafts))
     rows = [limited(rng, row, draft, waves) for row in drafts]
     if tight:
-        rows = [Row(r.id, r.limit - rng.randint(1, 9), r.functions, r.working, r.asserted, r.passive) for r in rows]
+        rows = [Row(r.id, r.limit - rng.randint(0, 6), r.functions, r.working, r.asserted, r.passive) for r in rows]
     objective = some_objective(rng, names) if rng.random() < 0.8 else None
     return Problem(names, working, tuple(rows), some_clauses(rng, len(rows)), objective), waves
+
+
+def sharpened(problem: Problem, waves: tuple[Wave, ...]) -> list[tuple[Problem, bool]]:
+    """Each row alone, with its limit at its worst value over all waves and one below; and which is safe."""
+    result = []
+    for row in problem.rows:
+        worst = max(problem.worst(row, box) for box in problem.boxes(waves))
+        for limit in (worst, worst - 1):
+            alone = Row(row.id, limit, row.functions, row.working)
+            result.append((Problem(problem.names, problem.working, (alone,)), limit == worst))
+    return result
 
 
 def least_excess(problem: Problem, multipliers: Multipliers, box: Box, extra: dict[int, Function] | None = None) -> int:

@@ -14,10 +14,17 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lexorder.engine.certificate import Certificate
+
 Document = dict[str, Any]
 Place = tuple[Any, Any]
 Damage = Callable[[Document, random.Random], bool]
 TextDamage = Callable[[str, random.Random], str | None]
+
+
+def plain(certificate: Certificate) -> Document:
+    """The document as plain values, for damage."""
+    return dict(certificate.to_json())
 
 
 def places(node: Any) -> Iterator[Place]:
@@ -64,7 +71,15 @@ def make_huge(document: Document, rng: random.Random) -> bool:
 
 
 def change_kind(document: Document, rng: random.Random) -> bool:
-    makers = [str, float, bool, lambda x: [x], lambda _: None, lambda x: {"value": x}, lambda x: f"{x}.0"]
+    makers: list[Callable[[Any], Any]] = [
+        str,
+        float,
+        bool,
+        lambda x: [x],
+        lambda _: None,
+        lambda x: {"value": x},
+        lambda x: f"{x}.0",
+    ]
     return replace(document, rng, is_number, rng.choice(makers))
 
 

@@ -18,6 +18,7 @@ from tests.certificate.instances import (
     honest,
     infeasible_claim,
     instance,
+    sharpened,
 )
 from tests.certificate.truth import Truth, true_claims
 
@@ -29,7 +30,7 @@ def text_of(problem, waves, *claims) -> str:
 @pytest.mark.parametrize("block", range(6))
 @pytest.mark.parametrize("claim", [Safe(), End()], ids=["safe", "end"])
 def test_without_mixed_rows_the_verifier_says_exactly_what_brute_force_says(claim, block):
-    seen = Counter()
+    seen: Counter[bool] = Counter()
     for seed in range(60 * block, 60 * (block + 1)):
         text = text_of(*instance(seed), claim)
         truth = Truth(json.loads(text))
@@ -51,9 +52,18 @@ def test_with_mixed_rows_the_verifier_accepts_nothing_false(claim):
     assert valid >= 20
 
 
+def test_a_row_alone_is_safe_exactly_from_its_worst_value_on():
+    """No other row can hide a worst value that is off by one; brute force says what the worst value is."""
+    for seed in range(1500, 1560):
+        problem, waves = instance(seed)
+        for alone, safe in sharpened(problem, waves):
+            text = text_of(alone, waves, Safe())
+            assert verify(text).valid == safe == Truth(json.loads(text)).safe(), seed
+
+
 @pytest.mark.parametrize("block", range(4))
 def test_a_refutation_is_found_and_accepted_exactly_when_nothing_is_feasible(block):
-    seen = Counter()
+    seen: Counter[bool] = Counter()
     for seed in range(2000 + 40 * block, 2040 + 40 * block):
         problem, waves = instance(seed, tight=True)
         claim = infeasible_claim(problem)
@@ -102,7 +112,7 @@ def test_a_mixed_row_with_a_multiplier_is_refused_because_it_could_prove_somethi
 
 
 def test_every_honest_certificate_is_valid_and_all_four_claims_occur():
-    kinds = Counter()
+    kinds: Counter[type] = Counter()
     for seed in range(5000, 5120):
         for tight in (False, True):
             certificate = honest(seed, tight=tight)

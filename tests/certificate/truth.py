@@ -81,7 +81,7 @@ class Truth:
 
     def row_value(self, row: dict[str, Any], holdings: list[int], fills: Fills) -> int:
         total = sum(value(f, holdings[n]) for n, f in row["functions"])
-        return total + sum(c * fills[k] for k, c in row["working"])
+        return int(total + sum(c * fills[k] for k, c in row["working"]))
 
     def states(self, holdings: list[int], wave: list[dict[str, Any]]) -> Iterator[tuple[list[int], Fills]]:
         """Holdings and fills of the working orders, for everything the market can fill."""
@@ -118,7 +118,7 @@ class Truth:
 
         def no_worse(r: int) -> bool:
             limit, passive = self.rows[r]["limit"], self.rows[r]["passive"]
-            return worst[r] <= (max(limit, start[r]) if passive else limit)
+            return bool(worst[r] <= (max(limit, start[r]) if passive else limit))
 
         rows = all(no_worse(r) for r, row in enumerate(self.rows) if row["asserted"])
         return rows and all(
