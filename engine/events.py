@@ -101,7 +101,7 @@ def chained(digest: str, event: Event) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
-    return plain(value)  # type: ignore[arg-type]
+    return None if value is None else plain(value)  # type: ignore[arg-type]
 
 
 def _changed(snapshot: Snapshot, event: Event) -> Snapshot:
