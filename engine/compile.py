@@ -1,54 +1,229 @@
-"""The compiled evaluator of a live desk.
+"""The compiled evaluator of a live desk: generated integer code for the orders that pass, closed forms for the rest.
 
 In: rules, vocabulary, snapshot; then events and orders. Out: the answers of `ports.Exact`. Guaranteed: the meaning of
-`judge.py` in status, margin and evidence; where the reference has too many states to look at, this may decide.
-Before: `live.py`, `worst.py`. After: `desk.py`.
+`judge.py` in statuses, margins and evidence (`tests/agreement` compares them); where the reference has too many states
+to look at, this may decide. One order goes through the generated check first: a rule it clears passes or does not apply;
+every other rule is judged by `worst.py`, and so is everything when a fact is missing. Refused: nothing; what cannot be
+known is an undecided finding. Not safe to share between threads. Why two paths: most orders pass, and saying so takes
+microseconds; evidence is only worked out where someone will read it.
+Before: `fastpath.py`, `totals.py`, `worst.py`. After: `desk.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lexorder.engine import breakpoints, fastpath
 from lexorder.engine.decision import Largest
-from lexorder.engine.events import Event
+from lexorder.engine.events import (
+    AccountChanged,
+    Event,
+    Fill,
+    InstrumentChanged,
+    SingleChanged,
+    TraderChanged,
+    WorkingAdded,
+    WorkingRemoved,
+)
+from lexorder.engine.fastpath import Check, Layout
+from lexorder.engine.freshness import Freshness
 from lexorder.engine.judge import derivations
 from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer
 from lexorder.engine.rule import Facts, Rule
-from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.snapshot import MissingFactError, Snapshot
+from lexorder.engine.totals import Books, Line
 from lexorder.engine.verdict import Finding, Status
-from lexorder.engine.worst import judge, prepared
+from lexorder.engine.worst import Prepared, judge, prepared
 
 PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
 
 
-class CompiledBook:
-    """The exact evaluator of a live desk; one set of rules for every account asked about."""
+class Plan:
+    """What is worked out once for a set of rules, whatever the facts: rules taken apart, generated checks, places."""
 
-    def __init__(self, rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> None:
+    def __init__(self, rules: Sequence[Rule], vocabulary: Vocabulary) -> None:
         self.rules = tuple(rules)
-        self.live = Live(vocabulary, snapshot)
+        self.vocabulary = vocabulary
         self.derivations = derivations(rules)
-        self.prepared = tuple(prepared(r) for r in self.rules if r.require is not None)
+        self.prepared: tuple[Prepared, ...] = tuple(prepared(r) for r in self.rules if r.require is not None)
+        self.layout = Layout(vocabulary, self.derivations)
+        self.checks: dict[tuple[str, str], Check] = {}
+
+    def check(self, side: str, ord_type: str) -> Check:
+        """The generated check for one kind of order, written when first needed."""
+        key = (side, ord_type)
+        if key not in self.checks:
+            known = {"order.side": side, "order.ord_type": ord_type}
+            self.checks[key] = fastpath.write(self.prepared, self.layout, known)
+        return self.checks[key]
+
+
+class CompiledBook:
+    """The exact evaluator of a live desk; one set of rules for every account asked about.
+
+    `plan` may be shared between books of the same rules.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, plan: Plan | None = None
+    ) -> None:
+        self.plan = plan or Plan(rules, vocabulary)
+        self.live = Live(vocabulary, snapshot)
+        self.fresh = Freshness(vocabulary)
+        self._checks: dict[tuple[str, str], tuple[Check, ExactAnswer | None]] = {}
+        self._build()
+
+    def _build(self) -> None:
+        """Start the lists anew: their layout has grown."""
+        layout = self.plan.layout
+        tables = (layout.account, layout.line, layout.trader)
+        self.books = Books(self.live, self.plan.derivations, tables, layout.totals, layout.share_scale)
+        self._size = layout.size
+        self.fresh.watch(self.live)
+
+    # ---- orders ------------------------------------------------------------------------------------
+
+    def check(self, account: str, orders: tuple[Facts, ...]) -> ExactAnswer:
+        """Judge the orders together. Passing rules cost no evidence; `findings` has it when asked."""
+        if len(orders) != 1:
+            return self._answer(self.findings(account, orders))
+        order = orders[0]
+        try:
+            check, passed = self._checks[order["order.side"], order["order.ord_type"]]  # type: ignore[index]
+            book = self.books.books[account]
+            values = book.lines[order["order.symbol"]].values  # type: ignore[index]
+            if order["order.account"] != account:
+                return self._answer(self.findings(account, orders))
+            failed = check.run(order, values, book.values, self.books.trader)
+        except KeyError:
+            return self._unprepared(account, order)
+        except MissingFactError:
+            return self._answer(self.findings(account, orders))
+        if not failed and passed is not None:
+            return passed
+        return self._rest(account, orders, check, failed)
+
+    def _unprepared(self, account: str, order: Facts) -> ExactAnswer:
+        """The first order of its kind, account or name, or one that lacks a fact."""
+        line = self._line(account, order)
+        check = self.plan.checks.get((str(order.get("order.side")), str(order.get("order.ord_type"))))
+        if line is None or check is None:
+            return self._answer(self.findings(account, (order,)))
+        try:
+            failed = check.run(order, line.values, self.books.book(account).values, self.books.trader)
+        except (KeyError, MissingFactError):
+            return self._answer(self.findings(account, (order,)))
+        return self._rest(account, (order,), check, failed)
+
+    def _line(self, account: str, order: Facts) -> Line | None:
+        """Make ready for orders like this one: the check, the account's book, the name's line."""
+        side, kind, symbol = (order.get(f"order.{word}") for word in ("side", "ord_type", "symbol"))
+        if not isinstance(side, str) or not isinstance(kind, str) or not isinstance(symbol, str):
+            return None
+        check = self.plan.check(side, kind)
+        if self.plan.layout.size != self._size:
+            self._build()
+        passed = ExactAnswer(frozenset(), len(check.fast), _nothing) if not check.slow else None
+        self._checks[side, kind] = (check, passed)
+        if order.get("order.account") != account:
+            return None
+        return self.books.line(self.books.book(account), symbol)
+
+    def _rest(self, account: str, orders: tuple[Facts, ...], check: Check, failed: tuple[int, ...]) -> ExactAnswer:
+        """The answer when some rules need the general path."""
+        asked = sorted({*failed, *check.slow})
+        if not asked:
+            return ExactAnswer(frozenset(), len(check.fast), _nothing)
+        seen = self.live.projection(account, orders)
+        found = [f for i in asked for f in judge(self.plan.prepared[i], seen, self.plan.derivations)]
+        cleared = len(check.fast) - len(set(failed))
+        return self._answer(found, cleared)
+
+    @staticmethod
+    def _answer(found: Sequence[Finding], cleared: int = 0) -> ExactAnswer:
+        marked = [f for f in found if f.status not in PLAIN]
+        return ExactAnswer(frozenset(f.key for f in marked), cleared + len(found), lambda: marked)
+
+    def findings(self, account: str, orders: tuple[Facts, ...]) -> tuple[Finding, ...]:
+        """Every finding with its evidence, passes included, in rule order; by the general path alone."""
+        seen = self.live.projection(account, orders)
+        return tuple(f for rule in self.plan.prepared for f in judge(rule, seen, self.plan.derivations))
+
+    def largest(self, account: str, order: Facts, cap: int) -> tuple[Largest, Mapping[str, int]]:
+        """The largest compliant quantity of an order up to `cap`, and each rule's own; see `breakpoints.largest`."""
+        seen = self.live.projection(account, (order,))
+        return breakpoints.largest(self.plan.prepared, seen, self.plan.derivations, cap)
+
+    # ---- events ------------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> None:
         """Take an event over. Raises SnapshotError and then changes nothing."""
+        symbol = self._symbol_of(event)
+        before = self.live.snapshot.time
         self.live.apply(event)
+        match event:
+            case InstrumentChanged(symbol=changed, facts=facts):
+                self.fresh.note(self.live, changed)
+                self._refresh(changed, frozenset(facts))
+            case AccountChanged(account=account, facts=facts):
+                self._account(account, frozenset(facts))
+            case Fill():
+                self._account(event.account, frozenset({"account.cash"}))
+                self._moved(event.account, event.symbol)
+            case WorkingAdded() | WorkingRemoved():
+                self._moved(*symbol)
+            case TraderChanged(trader=trader):
+                self.books.traders.pop(trader, None)
+            case SingleChanged(facts=facts):
+                self._single(frozenset(facts), before != self.live.snapshot.time)
 
-    def findings(self, account: str, orders: tuple[Facts, ...]) -> tuple[Finding, ...]:
-        """Every finding, passes included, in rule order."""
-        seen = self.live.projection(account, orders)
-        return tuple(finding for rule in self.prepared for finding in judge(rule, seen, self.derivations))
+    def _symbol_of(self, event: Event) -> tuple[str, str]:
+        """(account, symbol) of the working order an event is about, read before it is gone."""
+        if isinstance(event, WorkingAdded):
+            return str(event.facts["working_order.account"]), str(event.facts["working_order.symbol"])
+        if isinstance(event, WorkingRemoved):
+            account = self.live.account_of.get(event.id, "")
+            facts = self.live.working.get(account, {}).get(event.id, {})
+            return account, str(facts.get("working_order.symbol", ""))
+        return "", ""
 
-    def check(self, account: str, orders: tuple[Facts, ...]) -> ExactAnswer:
-        """Judge the orders together."""
-        found = self.findings(account, orders)
-        marked = [f for f in found if f.status not in PLAIN]
-        return ExactAnswer(frozenset(f.key for f in marked), len(found), lambda: marked)
+    def _refresh(self, symbol: str, changed: frozenset[str]) -> None:
+        """Facts of an instrument have changed: its line in every book."""
+        for book in self.books.books.values():
+            line = book.lines.get(symbol)
+            if line is not None:
+                self.books.refresh(book, line, changed)
 
-    def largest(self, account: str, order: Facts, cap: int) -> tuple[Largest, Mapping[str, int]]:
-        """The largest compliant quantity of an order up to `cap`, and each rule's own."""
-        from lexorder.engine.breakpoints import largest
+    def _moved(self, account: str, symbol: str) -> None:
+        """A holding or a working order of one name has changed."""
+        book = self.books.books.get(account)
+        if book is not None:
+            known = book.lines.get(symbol)
+            if known is None:
+                self.books.line(book, symbol)
+            else:
+                self.books.refresh(book, known, None)
 
-        return largest(self.prepared, self.live.projection(account, (order,)), self.derivations, cap)
+    def _account(self, account: str, changed: frozenset[str]) -> None:
+        """Facts of an account have changed, and with them whatever its lines make of them."""
+        book = self.books.books.get(account)
+        if book is not None:
+            self.books.load_account(book, changed)
+            if self.books.lines_read(changed):
+                for line in book.lines.values():
+                    self.books.refresh(book, line, changed)
+
+    def _single(self, changed: frozenset[str], timed: bool) -> None:
+        """Lists, rates or the time have changed; with the time, facts may have become too old."""
+        for account in self.books.books:
+            self._account(account, changed)
+        self.books.traders.clear()
+        if timed:
+            for symbol in self.fresh.turned(self.live):
+                self._refresh(symbol, self.fresh.names)
+
+
+def _nothing() -> Sequence[Finding]:
+    return ()

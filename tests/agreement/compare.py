@@ -20,7 +20,7 @@ from typing import TypeVar
 from lexorder.engine import classify as classify_module
 from lexorder.engine import judge as judge_module
 from lexorder.engine import vocabulary as vocabulary_file
-from lexorder.engine.compile import CompiledBook
+from lexorder.engine.compile import PLAIN, CompiledBook, Plan
 from lexorder.engine.judge import derivations
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Rule
@@ -149,10 +149,11 @@ def run(seed: int, cases: int, size: int = 8, orders_per_world: int = 6) -> Tall
     while tally.verdicts < cases and len(tally.differences) < 20:
         number += 1
         rules = rules_of(seed * 1_000_003 + number, size)
+        plan = Plan(rules, VOCABULARY)
         for world in range(4):
             random_ = Random(f"{seed}/{number}/{world}")
             snapshot = worlds.snapshot(random_)
-            book = CompiledBook(rules, VOCABULARY, snapshot)
+            book = CompiledBook(rules, VOCABULARY, snapshot, plan)
             for n in range(orders_per_world // 2):
                 for orders in orders_of(random_, rules, snapshot, 2 * n):
                     _one(tally, rules, snapshot, book, orders, f"seed {seed} book {number} world {world}")
@@ -163,4 +164,9 @@ def _one(
     tally: Tally, rules: Sequence[Rule], snapshot: Snapshot, book: CompiledBook, orders: tuple[Facts, ...], where: str
 ) -> None:
     expected = reference(rules, snapshot, orders)
-    compare(tally, expected, book.findings(worlds.ACCOUNT, orders), where)
+    found = book.findings(worlds.ACCOUNT, orders)
+    compare(tally, expected, found, where)
+    answer = book.check(worlds.ACCOUNT, orders)
+    keys = {f.key for f in found if f.status not in PLAIN}
+    if (answer.count, answer.keys) != (len(found), keys) or {f.key for f in answer.findings()} != keys:
+        tally.differences.append(f"{where}: check says {sorted(answer.keys)}, not {sorted(keys)}; {orders}")
