@@ -1,10 +1,10 @@
 """The meaning of a rule, as plainly as it can be said. This file is the specification.
 
-In: a rule as in force on a date, a subject, and a projection (one account, the orders under test). Out: a `Finding`.
-Guaranteed: exact rational arithmetic; a requirement holds only if it holds in every reachable fill state; what cannot
-be known is undecided. Refused: states beyond `STATES_MAX` where no theorem narrows them down: undecided too. Why so
-slow: `compile.py` and the expert do the same fast and are tested against this. Before: `snapshot.py`, `classify.py`.
-After: `judge.py`.
+In: a term, a projection (one account, the orders under test), the subjects, one fill state. Out: the term's value.
+Guaranteed: exact rational arithmetic; what cannot be known is undecided (Kleene: a false half decides a conjunction).
+Refused: nothing is guessed; MissingFactError says which fact is absent. Why so slow: `compile.py` and the expert do the
+same fast and are tested against this; the worst over fill states is taken in `judge.py`. Before: `snapshot.py`.
+After: `states.py`, `judge.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
-from itertools import product
-from math import prod
+from functools import partial
 from typing import Any
 
 from lexorder.engine.rule import Rule
@@ -40,9 +39,6 @@ from lexorder.engine.terms import (
     Term,
     Value,
 )
-
-STATES_MAX = 4_096
-"""At most this many fill states are looked at one by one."""
 
 OPS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -71,7 +67,7 @@ class Point:
     derivations: Mapping[str, Sequence[Rule]]
 
 
-def value(term: Term, at: Point) -> Value:
+def value(term: Term, at: Point) -> Value:  # noqa: C901, PLR0912  one case for each node, nothing else
     """The value of `term` in one state. Raises MissingFactError when it cannot be known."""
     match term:
         case Literal(value=constant):
@@ -81,21 +77,21 @@ def value(term: Term, at: Point) -> Value:
         case Key(entity=entity):
             return next(s.key for s in reversed(at.stack) if s.entity == entity)
         case Negate(operand=x):
-            return -value(x, at)  # type: ignore[operator]
+            return -number(x, at)
         case Absolute(operand=x):
-            return abs(value(x, at))  # type: ignore[arg-type]
+            return abs(number(x, at))
         case Binary(op=op, left=left, right=right):
             return _arithmetic(op, value(left, at), value(right, at))
         case Extreme(which=which, items=items):
-            return (min if which == "min" else max)(value(x, at) for x in items)  # type: ignore[type-var]
+            return (min if which == "min" else max)(number(x, at) for x in items)
         case Compare(op=op, left=left, right=right):
             return bool(OPS[op](value(left, at), value(right, at)))
         case Not(operand=x):
             return not value(x, at)
         case And(items=items):
-            return _kleene(False, (lambda x=x: value(x, at) for x in items))
+            return _kleene(False, (partial(value, x, at) for x in items))
         case Or(items=items):
-            return _kleene(True, (lambda x=x: value(x, at) for x in items))
+            return _kleene(True, (partial(value, x, at) for x in items))
         case In(item=item, container=SetOf(items=items)):
             return value(item, at) in [value(x, at) for x in items]
         case In(item=item, container=container):
@@ -107,6 +103,17 @@ def value(term: Term, at: Point) -> Value:
     raise TypeError(f"not a term: {type(term).__name__}")
 
 
+def number(term: Term, at: Point) -> Fraction:
+    """The value of a term known to be a number or a duration. Raises MissingFactError."""
+    return _checked(value(term, at))
+
+
+def _checked(found: Value) -> Fraction:
+    if not isinstance(found, Fraction):
+        raise TypeError("the typechecker lets only numbers come here")
+    return found
+
+
 def _field(term: Field, at: Point) -> Value:
     name = term.name
     if name in ("order.filled", "working_order.filled"):
@@ -115,8 +122,8 @@ def _field(term: Field, at: Point) -> Value:
         return at.fills.get((collection, str((facts or {})[f"{collection}.id"])), Fraction(0))
     if name == "position.after.quantity":
         facts, symbol = find(at.projection, at.stack, "position", term.via)
-        before = read(at.projection, at.stack, "position.before.quantity", term.via)
-        return before + sum(net for of, net in _moves(at) if of == symbol)  # type: ignore[operator]
+        before = _checked(read(at.projection, at.stack, "position.before.quantity", term.via))
+        return before + sum((net for of, net in _moves(at) if of == symbol), Fraction(0))
     if name in at.derivations:
         found = _derived(name, term.via, at)
         if found is not None:
@@ -182,18 +189,5 @@ def _aggregate(term: Aggregate, at: Point) -> Value:
     if term.kind == "count" or term.body is None:
         return Fraction(len(chosen))
     if term.kind == "sum":
-        return sum((value(term.body, p) for p in chosen), Fraction(0))  # type: ignore[misc]
-    body = term.body
-    return _kleene(term.kind == "any", (lambda p=p: value(body, p) for p in chosen))
-
-
-def states(orders: Sequence[tuple[tuple[str, str], Fraction]], corners: bool) -> Iterator[Fills]:
-    """Every fill state of these (order key, quantity) pairs, or only those where each is filled whole or not at all.
-
-    Raises MissingFactError when there are more than `STATES_MAX`, or when fills are not of whole shares.
-    """
-    choices: list[Any] = [(0, q) if corners else range(int(q) + 1) for _, q in orders]
-    if prod(len(c) for c in choices) > STATES_MAX or not (corners or all(q.denominator == 1 for _, q in orders)):
-        raise MissingFactError("the set of fill states", "", f"is larger than {STATES_MAX}")
-    for filled in product(*choices):
-        yield {key: Fraction(f) for (key, _), f in zip(orders, filled, strict=True)}
+        return sum((number(term.body, p) for p in chosen), Fraction(0))
+    return _kleene(term.kind == "any", (partial(value, term.body, p) for p in chosen))

@@ -42,7 +42,7 @@ def snapshot_from_frames(
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a DataFrame as plain mappings of text, truth values and lists; empty cells are left out."""
-    table = frame.reset_index() if frame.index.name else frame
+    table = frame.reset_index() if frame.index.name is not None else frame
     names = [str(column) for column in table.columns]
     return [
         {name: text_of(cell) for name, cell in zip(names, row, strict=True) if not _empty(cell)}

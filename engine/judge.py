@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from lexorder.engine.classify import classify, separable
-from lexorder.engine.evaluate import Fills, Point, states, value
+from lexorder.engine.evaluate import Fills, Point, number, value
 from lexorder.engine.rule import Rule, TermClass
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
+from lexorder.engine.states import states
 from lexorder.engine.subjects import account_subject, subjects_of
 from lexorder.engine.terms import (
     Aggregate,
@@ -142,8 +143,7 @@ def broken(part: Term, excess: Fraction) -> bool:
 
 def excess(part: Compare, at: Point) -> Fraction:
     """How far the comparison is beyond its limit in one state; at most 0 when it holds (below 0 if strict)."""
-    left, right = value(part.left, at), value(part.right, at)
-    difference: Fraction = left - right  # type: ignore[operator, assignment]
+    difference = number(part.left, at) - number(part.right, at)
     return difference if part.op in ("<", "<=") else -difference
 
 
@@ -210,11 +210,9 @@ def evidence(part: Term, at: Point) -> tuple[Value, Value]:
     if not isinstance(part, Compare):
         raise TypeError("only comparisons have two sides")
     base = base_of(part.right)
-    left, right = value(part.left, at), value(part.right, at)
-    size = value(base, at) if base is not None else Fraction(1)
-    if size == 0:
-        return left, right
-    return left / size, right / size  # type: ignore[operator]
+    left, right = number(part.left, at), number(part.right, at)
+    size = number(base, at) if base is not None else Fraction(1)
+    return (left / size, right / size) if size else (left, right)
 
 
 def base_of(limit: Term) -> Term | None:

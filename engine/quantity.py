@@ -12,7 +12,7 @@ from fractions import Fraction
 
 def fits_scale(value: Fraction, scale: int) -> bool:
     """Whether `value` has at most `scale` decimals, so that it is an integer of 10^-scale units."""
-    return (value * 10**scale).denominator == 1
+    return bool((value * 10**scale).denominator == 1)
 
 
 def exact(value: Fraction) -> str:

@@ -71,8 +71,6 @@ def telling(template: str, observed: Value | None, limit: Value | None) -> str:
     found = _OBSERVED.search(template)
     if found is None or not isinstance(observed, Fraction) or not isinstance(limit, Fraction) or observed == limit:
         return template
-    for places in range(int(found[2]), _MORE + 1):
-        form = f"{found[1]}.{places}{found[3]}"
-        if formatted(observed, form) != formatted(limit, form):
-            break
-    return template.replace(found[0], f"{{observed:{form}}}")
+    forms = [f"{found[1]}.{places}{found[3]}" for places in range(int(found[2]), _MORE + 1)]
+    tells = [form for form in forms if formatted(observed, form) != formatted(limit, form)]
+    return template.replace(found[0], f"{{observed:{(tells or forms[-1:])[0]}}}")

@@ -19,11 +19,12 @@ from math import prod
 from typing import Any
 
 from lexorder.engine.classify import classify, separable
-from lexorder.engine.evaluate import Fills, Point, states, value
+from lexorder.engine.evaluate import Fills, Point, value
 from lexorder.engine.judge import Derivations, Move, broken, evidence, excess, inputs_of, is_measured, moves
 from lexorder.engine.piecewise import InexpressibleError, constant, identity
 from lexorder.engine.rule import Rule, TermClass
 from lexorder.engine.snapshot import BUY, MissingFactError, Projection
+from lexorder.engine.states import states
 from lexorder.engine.subjects import account_subject, subjects_of
 from lexorder.engine.symbolic import Unknown, condition, number
 from lexorder.engine.terms import (
