@@ -1,7 +1,7 @@
 """The expert's side of a live desk: CLIPS judges every order, second and independently.
 
 In: rules (those of the accounts it will be asked about), vocabulary, snapshot; then events and orders. Out: an
-`ExpertAnswer`: every verdict that is neither pass nor not-applicable, and how many verdicts were given. Guaranteed: what
+`ExpertAnswer`: every verdict that is neither pass nor not-applicable, and how many verdicts there are. Guaranteed: what
 CLIPS can work out within 64 bits it works out itself from its own copy of the facts; what it cannot it takes from the
 exact answer as verdict facts, and `shares()` says how much that is. A run that did not come to its last rule is an
 error, never a pass. Refused by ExpertError (which the desk turns into undecided): any error CLIPS prints, too many
@@ -12,7 +12,8 @@ Why the order fact is written here by hand: these lines are most of what an orde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import get_ident
 from typing import Any
 
@@ -22,10 +23,10 @@ from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.clipslib import ffi, lib
 from lexorder.engine.expert.contexts import Context, Contexts
 from lexorder.engine.expert.emit import SIDE, default_word, plan, slot_of
+from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.live import Live
 from lexorder.engine.expert.lower import variable_of
 from lexorder.engine.expert.session import Session
-from lexorder.engine.judge import derivations
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer, ExpertAnswer, Key
 from lexorder.engine.rule import Facts, Rule
@@ -36,6 +37,12 @@ from lexorder.engine.verdict import Status
 
 _RANK = {Status.BREACH: 0, Status.UNDECIDED: 1, Status.PASSIVE: 2}
 _NULL = ffi.NULL
+_OFTEN = ("order.quantity", "order.price", SIDE, "order.ord_type")
+"""What nearly every order carries."""
+
+# Bound once: looking a function up in the binding costs as much as some of the calls.
+_put, _make, _assert, _run = lib.FBPutSlot, lib.CreateInteger, lib.FBAssert, lib.Run
+_retract, _abort = lib.Retract, lib.FBAbort
 
 
 class ExpertBook:
@@ -47,32 +54,30 @@ class ExpertBook:
         self.live = Live(snapshot, vocabulary)
         self.session = Session()
         self.session.load(self.plan.constructs)
-        self.derivations = derivations(self.rules)
-        self.contexts = Contexts(self.plan, self.rules, self.live, self.session, self.derivations)
+        deriving = [r for r in self.rules if r.derive]
+        self.inference = Inference(deriving, vocabulary) if deriving else None
+        self.contexts = Contexts(self.plan, self.rules, self.live, self.session, self.inference)
         self._order = self.session.builder("order")
         self._verdict = self.session.builder("verdict")
         self._verdicts = self.session.builder("verdicts")
-        self._finding = self.session.template("finding")
-        self._answers: dict[int, ExpertAnswer] = {}
         self._reads: dict[tuple[str, ...], bool] = {}
         self._prepare_slots()
 
     def _prepare_slots(self) -> None:
-        """What the order fact is filled from: numbers, then words that differ from the template's default."""
+        """What the order fact is filled from: words that differ from the template's default, numbers by their scale."""
         session, slots = self.session, self.plan.slots
-        self._numbers = tuple(
-            (n.name, slot_of(n.name).encode(), 10**n.scale) for n in slots if n.unit.kind is Kind.NUMBER
-        )
-        self._words: dict[str, dict[Any, Any]] = {SIDE: _atoms(session, self.plan.sides, self.plan.sides[0])}
-        for name in slots:
-            if name.unit.kind is Kind.BOOL:
-                default = default_word(name)
-                both = {v: session.symbol(w) for v, w in ((True, "TRUE"), (False, "FALSE")) if w != default}
-                self._words[name.name] = both
-            elif name.unit.kind is Kind.ENUM:
-                self._words[name.name] = _atoms(session, name.unit.values, default_word(name))
-        self._word_slots = tuple((name, slot_of(name).encode(), atoms) for name, atoms in self._words.items())
         self._cell = ffi.new("CLIPSValue *")
+        self._scales = {n.name: (slot_of(n.name).encode(), 10**n.scale) for n in slots if n.unit.kind is Kind.NUMBER}
+        self._atoms: dict[str, tuple[bytes, dict[Any, Any]]] = {}
+        self._atoms[SIDE] = (b"side", _atoms(session, self.plan.sides, self.plan.sides[0]))
+        for name in slots:
+            if name.unit.kind is not Kind.NUMBER:
+                words = name.unit.values if name.unit.kind is Kind.ENUM else ("TRUE", "FALSE")
+                self._atoms[name.name] = (slot_of(name.name).encode(), _atoms(session, words, default_word(name)))
+        names = [*self._scales, *self._atoms]
+        self._often_numbers = tuple((n, *self._scales[n]) for n in _OFTEN if n in self._scales)
+        self._often_words = tuple((n, *self._atoms[n]) for n in _OFTEN if n in self._atoms)
+        self._rare = frozenset(names).difference(_OFTEN)
         self._defaults = {n.name: n.default for n in slots}
         self._optional = tuple(n.name for n in slots if n.unit.kind is Kind.NUMBER and n.default is None)
 
@@ -85,6 +90,8 @@ class ExpertBook:
     def close(self) -> None:
         """Give CLIPS's memory back."""
         self.session.close()
+        if self.inference is not None:
+            self.inference.close()
 
     # ---- judging -------------------------------------------------------------------------------
 
@@ -92,69 +99,88 @@ class ExpertBook:
         """Judge the orders of one account together. Raises ExpertError."""
         if len(orders) != 1:
             return self._basket(account, orders, exact)
-        order = orders[0]
+        order: Any = orders[0]
         key = (account, order["order.symbol"], order.get("order.trader"), order.get("order.strategy"))
-        context = self.contexts.get(key, order)  # type: ignore[arg-type]
+        context = self.contexts.get(key, order)
         session = self.session
         if session.owner != get_ident():
             session.check_thread()
-        builder, cell, put, make = self._order.handle, self._cell, lib.FBPutSlot, lib.CreateInteger
-        caps, environment = context.caps, session.environment
-        put(builder, b"ctx", context.atom)
-        for name, slot, scale in self._numbers:
-            value: Any = order.get(name)
+        environment, builder = session.environment, self._order.handle
+        if not self._fill(order, context, environment, builder):
+            _abort(builder)
+            return self._all_told(context.count, order, exact)
+        routed = self._route(context, order, exact) if exact.keys else ()
+        watched = session.watched
+        watched.count = watched.work = watched.count + 1
+        fact = _assert(builder)
+        fired = _run(environment, session.firings_max)
+        watched.work = 0
+        if fired == 1 and not session.said and not watched.tripped:
+            _retract(fact)
+            return context.answer
+        return self._with_findings(context.answer, order, [fact, *routed], fired)
+
+    def _fill(self, order: Any, context: Context, environment: Any, builder: Any) -> bool:
+        """Put the order's slots; False when it is beyond the context's caps or lacks a number that is read."""
+        cell, caps = self._cell, context.caps
+        _put(builder, b"ctx", context.atom)
+        for name, slot, scale in self._often_numbers:
+            value = order.get(name)
             if value is None:
-                if name in self._optional and not self._may_lack(order):
-                    return self._exactly(context, order, exact)
+                if not self._may_lack(order):
+                    return False
                 continue
-            number = value.numerator if scale == 1 else value.numerator * (scale // value.denominator)
+            number = value.numerator * scale
+            if value.denominator != 1:
+                number, rest = divmod(number, value.denominator)
+                if rest:
+                    return False
             low, high = caps[name]
-            if number > high or number < low or scale % value.denominator:
-                return self._exactly(context, order, exact)
-            cell.integerValue = make(environment, number)
-            put(builder, slot, cell)
-        for name, slot, atoms in self._word_slots:
+            if number > high or number < low:
+                return False
+            cell.integerValue = _make(environment, number)
+            _put(builder, slot, cell)
+        for name, slot, atoms in self._often_words:
             atom = atoms.get(order.get(name))
             if atom is not None:
-                put(builder, slot, atom)
-        routed = self._route(context, order, exact) if exact.keys else ()
-        session.watched.start()
-        fact = lib.FBAssert(builder)
-        fired = lib.Run(environment, session.firings_max)
-        return self._finish(context, order, fact, routed, fired)
+                _put(builder, slot, atom)
+        return self._rare.isdisjoint(order) or self._fill_rare(order, caps, builder)
 
-    def _finish(self, context: Context, order: Facts, fact: Any, routed: Sequence[Any], fired: int) -> ExpertAnswer:
-        """Take everything back out of CLIPS, then say what it found."""
-        session = self.session
-        late = session.watched.finish()
-        clean = not late and not session.said and fact != _NULL and fired
-        if clean and fired == 1:
-            lib.Retract(fact)
-            return self._plain(context.count)
-        return self._with_findings(context.count, order, [fact, *routed], late, fired)
+    def _fill_rare(self, order: Any, caps: Mapping[str, f.Range], builder: Any) -> bool:
+        """The names that few orders carry."""
+        for name in self._rare.intersection(order):
+            value = order[name]
+            if name in self._atoms:
+                slot, atoms = self._atoms[name]
+                atom = atoms.get(value)
+                if atom is not None:
+                    _put(builder, slot, atom)
+                continue
+            slot, scale = self._scales[name]
+            number = value * scale
+            if number.denominator != 1 or not caps[name][0] <= number <= caps[name][1]:
+                return False
+            _put(builder, slot, self.session.integer(int(number)))
+        return True
 
-    def _plain(self, count: int) -> ExpertAnswer:
-        found = self._answers.get(count)
-        if found is None:
-            found = self._answers[count] = ExpertAnswer(frozenset(), count)
-        return found
-
-    def _with_findings(self, count: int, order: Facts | None, facts: list[Any], late: bool, fired: int) -> ExpertAnswer:
-        """The answer when there is more to it than that the last rule fired; always takes `facts` back out."""
+    def _with_findings(self, plain: ExpertAnswer, order: Any, facts: list[Any], fired: int) -> ExpertAnswer:
+        """The answer when there is more to it than that the last rule fired; takes `facts` back out in any case."""
         session = self.session
         try:
+            late = session.watched.finish()
             if late or session.said:
                 session.fail(late)
             if not fired or lib.GetNextActivation(session.environment, _NULL) != _NULL:
                 raise ExpertError("expert-error", "CLIPS stopped before all rules had fired")
-            return ExpertAnswer(self._read_findings(order), count)
+            found = self._read_findings(order)
+            return replace(plain, keys=found) if found else plain
         finally:
             session.recover()
             for fact in facts:
                 if fact != _NULL:
-                    lib.Retract(fact)
+                    _retract(fact)
             for finding in session.facts("finding"):
-                lib.Retract(finding)
+                _retract(finding)
 
     def _read_findings(self, order: Facts | None) -> frozenset[Key]:
         session = self.session
@@ -186,12 +212,8 @@ class ExpertBook:
         session.put(builder, b"status", session.symbol(status.value))
         return session.add(builder)
 
-    def _exactly(self, context: Context, order: Facts, exact: ExactAnswer) -> ExpertAnswer:
-        """An order beyond the context's caps or without a price it needs: every verdict is the exact one's."""
-        lib.FBAbort(self._order.handle)
-        return self._all_told(context.count, order, exact)
-
     def _basket(self, account: str, orders: tuple[Facts, ...], exact: ExactAnswer) -> ExpertAnswer:
+        """Several orders, or none: their fill states are the exact evaluator's; CLIPS resolves its verdicts."""
         projection = self.live.projection(account, orders)
         count = sum(len(subjects_of(r, projection)) for r in self.contexts.rules)
         return self._all_told(count, None, exact)
@@ -201,19 +223,18 @@ class ExpertBook:
         session.check_thread()
         facts = [self._tell(*key) for key in sorted(exact.keys)]
         session.watched.start()
-        facts.insert(0, lib.FBAssert(self._verdicts.handle))
-        fired = lib.Run(session.environment, session.firings_max)
-        late = session.watched.finish()
-        return self._with_findings(count, order, facts, late, fired)
+        facts.append(_assert(self._verdicts.handle))
+        fired = _run(session.environment, session.firings_max)
+        return self._with_findings(ExpertAnswer(frozenset(), count), order, facts, fired)
 
     def _may_lack(self, order: Facts) -> bool:
         """Whether no formula reads what this order lacks: a market order has no price, and none is asked for."""
         lacking = tuple(n for n in self._optional if n not in order)
-        words = tuple(str(order.get(n, self._defaults.get(n))) for n in self._words)
+        words = tuple(str(order.get(n, self._defaults.get(n))) for n in self._atoms)
         key = (*lacking, "|", *words)
         known = self._reads.get(key)
         if known is None:
-            known = self._reads[key] = not self._reads_any(lacking, dict(zip(self._words, words, strict=True)))
+            known = self._reads[key] = not self._reads_any(lacking, dict(zip(self._atoms, words, strict=True)))
         return known
 
     def _reads_any(self, lacking: tuple[str, ...], words: dict[str, str]) -> bool:
@@ -235,7 +256,9 @@ class ExpertBook:
 
 
 def _atoms(session: Session, words: Sequence[str], default: str) -> dict[Any, Any]:
-    return {word: session.symbol(word) for word in words if word != default}
+    """Pinned symbols by the value an order's fact has; the template's default need not be put."""
+    plain = {"TRUE": True, "FALSE": False}
+    return {plain.get(word, word): session.symbol(word) for word in words if word != default}
 
 
 def _spelt(word: str) -> str:

@@ -14,22 +14,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from math import lcm
 from typing import Any, cast
 
 from lexorder.engine.evaluate import Point, value
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.atoms import is_static
 from lexorder.engine.expert.emit import SIDE, Plan, Variant
+from lexorder.engine.expert.inference import Inference
+from lexorder.engine.expert.leaves import prepared, put_leaves
 from lexorder.engine.expert.live import TIME, Account, Live
-from lexorder.engine.expert.lower import DENOMINATOR, Leaf, variable_of
+from lexorder.engine.expert.lower import Leaf, variable_of
 from lexorder.engine.expert.session import Builder, Fact, Session
 from lexorder.engine.expert.worst import Reading, Total, Totals, end_fills, excess_of, linear_share
 from lexorder.engine.judge import Derivations
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.ports import ExpertAnswer
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import BUY, MissingFactError, Projection, Subject
-from lexorder.engine.subjects import account_subject, belongs, subjects_of
-from lexorder.engine.terms import Aggregate, Field, Term
+from lexorder.engine.subjects import NAMED, account_subject, belongs, subjects_of
+from lexorder.engine.terms import Aggregate, Field, Term, Value
 
 CONTEXTS_MAX = 4_096
 """Contexts kept at a time."""
@@ -42,15 +45,23 @@ Key = tuple[str, str, str | None, str | None]
 """Account, symbol, trader, strategy."""
 
 
+_NOTHING = ExpertAnswer(frozenset(), 0)
+
+
 @dataclass(slots=True)
 class Context:
-    """Prepared leaves. `routed` are rules and (rule, subject) pairs left to the exact verdict; `count` all verdicts."""
+    """Prepared leaves.
+
+    `routed` are rules and (rule, subject) pairs left to the exact verdict, `count` how many verdicts there are, and
+    `answer` what is said when nothing is found. `caps` bound the order's numbers, in the slots' scales.
+    """
 
     key: Key
     number: int
     atom: Any
     state: Account
     fact: Fact
+    tick: int = -1
     instrument_version: int = -1
     state_version: int = -1
     epoch: int = -1
@@ -59,6 +70,7 @@ class Context:
     caps: dict[str, f.Range] = field(default_factory=dict)
     ranges: dict[str, f.Range] = field(default_factory=dict)
     count: int = 0
+    answer: ExpertAnswer = _NOTHING
     routed: set[str | tuple[str, str]] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
     leaves: dict[tuple[str, str], tuple[tuple[int | str, ...], Fact]] = field(default_factory=dict)
@@ -72,25 +84,40 @@ class _Here:
     projection: Projection
     order: Facts
     symbol: str
+    doubtful: set[str] = field(default_factory=set)
     seen: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Contexts:
     """All contexts of a book, oldest first."""
 
-    def __init__(self, plan: Plan, rules: Iterable[Rule], live: Live, session: Session, derived: Derivations) -> None:
+    def __init__(
+        self, plan: Plan, rules: Iterable[Rule], live: Live, session: Session, inference: Inference | None
+    ) -> None:
         self.plan = plan
         self.rules = tuple(r for r in rules if r.require is not None)
         self.timed = tuple(r for r in self.rules if _reads_time(r))
         self.live = live
         self.session = session
-        self.derivations = derived
+        self.inference = inference
+        self._derived_read = {r.id: _derived_names(r, live.vocabulary) for r in self.rules}
+        self.derivations: Derivations = inference.table if inference else {}
+        self.chained = self._chained()
+        self.derivations = {n: rules for n, rules in self.derivations.items() if n not in self.chained}
         self.totals = Totals(live)
         self.kept: dict[Key, Context] = {}
         self.next = 1
         self._needs = {v.name: _Needs.of(v) for group in plan.variants.values() for v in group}
         self._builders: dict[str, Builder] = {}
         self._context_builder = session.builder("context")
+
+    def _chained(self) -> frozenset[str]:
+        """Derived names that rules read as CLIPS derives them: those of the ordered instrument, outside sums."""
+        read = frozenset().union(*self._derived_read.values())
+        terms = [t for r in self.rules for t in (r.when, r.require) if t is not None]
+        sums = [n for t in terms for n in t.walk() if isinstance(n, Aggregate)]
+        inside = {n.name for s in sums for n in s.walk() if isinstance(n, Field)}
+        return frozenset(n for n in read - inside if n.split(".")[0] in NAMED and n in self.derivations)
 
     # ---- finding -------------------------------------------------------------------------------
 
@@ -99,6 +126,8 @@ class Contexts:
         context = self.kept.get(key)
         if context is None:
             context = self._new(key)
+        if context.tick == self.live.tick:
+            return context
         live, state = self.live, context.state
         timed_only = (
             context.epoch == live.epoch
@@ -108,6 +137,7 @@ class Contexts:
         )
         if not timed_only or context.time_epoch != live.time_epoch:
             self._refresh(context, order, self.timed if timed_only else self.rules)
+        context.tick = live.tick
         return context
 
     def _new(self, key: Key) -> Context:
@@ -137,9 +167,12 @@ class Contexts:
             context.expires = self.live.expiry(symbol)
             context.counts.clear()
             context.routed.clear()
+            self._derive(here)
         for rule in rules:
             self._refresh_rule(rule, here)
         context.count = sum(context.counts.values())
+        derived, fired = context.answer.derived, context.answer.fired
+        context.answer = ExpertAnswer(frozenset(), context.count, derived, fired)
         touched = {r.id for r in rules}
         for key in [k for k in context.leaves if k not in here.seen and self._needs[k[0]].rule in touched]:
             self.session.drop(context.leaves.pop(key)[1])
@@ -147,6 +180,25 @@ class Contexts:
         context.epoch, context.time_epoch = live.epoch, live.time_epoch
         context.state_version = context.state.version
         context.instrument_version = live.instrument_version[symbol]
+
+    def _derive(self, here: _Here) -> None:
+        """Let CLIPS derive the facts of the ordered instrument, and put them where the leaves are read."""
+        if self.inference is None:
+            return
+        facts = self.live.instruments.get(here.symbol, {})
+        for name in self.chained:
+            facts.pop(name, None)
+        asked = [(r, Subject(r.for_each, here.symbol, facts)) for r in self.inference.rules if r.for_each in NAMED]
+        look, points = self.inference.look(here.projection, asked)
+        doubtful = {name for rule, _ in look.unknown for name, _ in self.inference.chain.rules[rule].rule.derive}
+        values: dict[str, set[Value]] = {}
+        for found in look.derived:
+            values.setdefault(found.name, set()).add(found.value)
+        here.doubtful = doubtful | {name for name, several in values.items() if len(several) > 1}
+        if look.unsure:
+            here.doubtful |= self.chained
+        facts.update((n, next(iter(v))) for n, v in values.items() if n in self.chained and n not in here.doubtful)
+        here.context.answer = ExpertAnswer(frozenset(), 0, tuple(look.derived), self.inference.trace(look, points))
 
     def _set_caps(self, context: Context, symbol: str) -> None:
         """The largest quantity and price the leaves are prepared for, in the slots' own scales."""
@@ -184,7 +236,7 @@ class Contexts:
 
     def _prepare(self, rule: Rule, variants: tuple[Variant, ...], subject: Subject, here: _Here) -> bool:
         """Whether CLIPS can judge the rule for the subject; its leaf facts are in the session then."""
-        if not subject.key:
+        if not subject.key or here.doubtful & self._derived_read[rule.id]:
             return False
         reading = Reading(self.live, here.context.state, subject, self.derivations)
         try:
@@ -204,15 +256,8 @@ class Contexts:
         """The leaf slots' values, the denominator first. Raises when CLIPS cannot be given them."""
         self._needs[variant.name].check(reading.subject, here)
         raw = [self._leaf(leaf, reading, here) for leaf in variant.lowered.leaves]
-        kinds = [leaf.kind for leaf in variant.lowered.leaves]
-        scale = lcm(*(v.denominator for v, k in zip(raw, kinds, strict=True) if k == "number"))
-        found = [_slot_value(v, k, scale) for v, k in zip(raw, kinds, strict=True)]
-        ranges = dict(here.context.ranges)
-        ranges[DENOMINATOR] = (scale, scale)
-        ranges |= {f"k{i}": (v, v) for i, v in enumerate(found) if isinstance(v, int)}
-        for node in (variant.lowered.broken, variant.lowered.passive):
-            f.check(node, ranges)
-        return (scale, *found)
+        nodes = (variant.lowered.broken, variant.lowered.passive)
+        return prepared(variant.lowered.leaves, raw, nodes, here.context.ranges)
 
     def _leaf(self, leaf: Leaf, reading: Reading, here: _Here) -> Any:
         state, symbol = reading.state, here.symbol
@@ -228,6 +273,9 @@ class Contexts:
             case "others":
                 total = self._total(leaf, True, reading, here)
                 return total.sum - total.shares.get(symbol, Fraction(0))
+            case "at-low" | "at-high":
+                fills = end_fills(state, symbol)[leaf.what == "at-high"]
+                return excess_of(leaf.atoms, symbol, reading, fills, ())
             case "slope":
                 return self._slope(leaf, reading, here)
             case "held":
@@ -274,10 +322,7 @@ class Contexts:
         session, builder = self.session, self._builder(variant.template)
         session.put(builder, b"ctx", here.context.atom)
         session.put(builder, b"subject", session.loose_symbol(label))
-        for slot, item in zip((DENOMINATOR, *(f"k{i}" for i in range(len(values)))), values, strict=False):
-            session.put(
-                builder, slot.encode(), session.integer(item) if isinstance(item, int) else session.symbol(item)
-            )
+        put_leaves(session, builder, values)
         here.context.leaves[key] = (values, session.add(builder))
 
     def _builder(self, template: str) -> Builder:
@@ -328,15 +373,10 @@ def _held(state: Account, symbol: str) -> Fraction:
     return cast(Fraction, state.positions.get(symbol, {}).get("position.before.quantity", Fraction(0)))
 
 
-def _slot_value(found: Any, kind: str, scale: int) -> int | str:
-    if kind == "flag":
-        return "TRUE" if found else "FALSE"
-    if kind == "word":
-        return str(found)
-    number = found * scale if kind == "number" else found
-    if number.denominator != 1:
-        raise f.WideError
-    return int(number)
+def _derived_names(rule: Rule, vocabulary: Vocabulary) -> frozenset[str]:
+    terms = [t for t in (rule.when, rule.require) if t is not None]
+    names = {n.name for t in terms for n in t.walk() if isinstance(n, Field)}
+    return frozenset(n for n in names if vocabulary.names[n].derived)
 
 
 def _reads_time(rule: Rule) -> bool:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from lexorder.engine.errors import ExpertError, shown
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.atoms import NotLoweredError
-from lexorder.engine.expert.lower import DENOMINATOR, Lowered, lower, parts_of, variable_of
+from lexorder.engine.expert.leaves import leaf_slots
+from lexorder.engine.expert.lower import Lowered, lower, parts_of, variable_of
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.terms import Field, Term, depends_on_fills
@@ -192,12 +193,8 @@ def _variant(variant: Variant, sides: tuple[str, ...]) -> tuple[str, ...]:
     rule = _rule_text(variant, sides)
     if not variant.template:
         return (rule,)
-    slots = [f"(slot k{i} (type {_TYPES[leaf.kind]}))" for i, leaf in enumerate(variant.lowered.leaves)]
-    head = f"(slot ctx (type INTEGER)) (slot subject (type SYMBOL)) (slot {DENOMINATOR} (type INTEGER))"
-    return (f"(deftemplate {variant.template} {head} {' '.join(slots)})", rule)
-
-
-_TYPES = {"number": "INTEGER", "raw": "INTEGER", "flag": "SYMBOL", "word": "SYMBOL"}
+    head = "(slot ctx (type INTEGER)) (slot subject (type SYMBOL))"
+    return (f"(deftemplate {variant.template} {head} {leaf_slots(variant.lowered.leaves)})", rule)
 
 
 def _rule_text(variant: Variant, sides: tuple[str, ...]) -> str:

@@ -129,11 +129,19 @@ def pick(condition: Truth, yes: Number, no: Number) -> Number:
 
 def plus(*items: Number) -> Number:
     """The sum; literals are added up."""
-    rest: list[Number] = [i for i in items if not isinstance(i, Int)]
-    constant = sum(i.value for i in items if isinstance(i, Int))
+    flat = [part for i in items for part in (i.items if isinstance(i, Apply) and i.op == "+" else (i,))]
+    rest: list[Number] = [i for i in flat if not isinstance(i, Int)]
+    constant = sum(i.value for i in flat if isinstance(i, Int))
     if constant or not rest:
         rest.append(Int(constant))
     return rest[0] if len(rest) == 1 else Apply("+", tuple(rest))
+
+
+def most(left: Number, right: Number) -> Number:
+    """The greater of two."""
+    if isinstance(left, Int) and isinstance(right, Int):
+        return Int(max(left.value, right.value))
+    return Apply("max", (left, right))
 
 
 def times(left: Number, right: Number) -> Number:

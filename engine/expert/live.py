@@ -73,7 +73,8 @@ class Account:
 class Live:
     """Facts that change in place.
 
-    `epoch` counts changes that may reach every account, `time_epoch` those of the clock and the session alone.
+    `tick` counts events, `epoch` changes that may reach every account, `time_epoch` those of the clock and the session
+    alone.
     """
 
     def __init__(self, snapshot: Snapshot, vocabulary: Vocabulary) -> None:
@@ -87,6 +88,7 @@ class Live:
         self.holders: dict[str, set[str]] = defaultdict(set)
         self.instrument_version: dict[str, int] = defaultdict(int)
         self.owner_of: dict[str, str] = {}
+        self.tick = 0
         self.epoch = 0
         self.time_epoch = 0
         self.snapshot = replace(
@@ -141,6 +143,7 @@ class Live:
 
     def apply(self, event: Event) -> None:
         """Take an event over. Raises SnapshotError for one that does not fit; nothing has changed then."""
+        self.tick += 1
         match event:
             case Fill():
                 self._fill(event)

@@ -59,12 +59,13 @@ class Leaf:
 
     `what` is `term` (the value of `term` in `frame`), `old` (the worst the old orders can bring to the fill-dependent
     atoms), `others` (the same without the ordered name), `slope` (what one share more of the ordered name adds),
+    `at-low`, `at-high` (what the ordered name contributes at the ends old orders can bring it to),
     `low`, `high` (ends the ordered name can reach by old orders), `held` (what is filled now), `counted` (1 where the
     ordered name passes the aggregate's `where`, else 0).
     """
 
     kind: LeafKind
-    what: OneOf["term", "old", "others", "slope", "low", "high", "held", "counted"]
+    what: OneOf["term", "old", "others", "slope", "at-low", "at-high", "low", "high", "held", "counted"]
     term: Term | None = None
     frame: Frame = "subject"
     atoms: tuple[Atom, ...] = ()
@@ -100,7 +101,7 @@ def variable_of(name: str) -> str:
 
 def lower(rule: Rule, part: Term, side: str, vocabulary: Vocabulary) -> Lowered:
     """One part of a rule's requirement for orders of one side. Raises NotLoweredError with the reason."""
-    return _Lowering(rule, side, vocabulary).lowered(part)
+    return Lowering(rule, side, vocabulary).lowered(part)
 
 
 def parts_of(rule: Rule) -> tuple[Term, ...]:
@@ -113,7 +114,9 @@ def parts_of(rule: Rule) -> tuple[Term, ...]:
 
 
 @dataclass(slots=True)
-class _Lowering:
+class Lowering:
+    """Lowers one part for orders of one side; one use. `chain.py` derives from it."""
+
     rule: Rule
     side: str
     vocabulary: Vocabulary
@@ -125,6 +128,7 @@ class _Lowering:
     # ---- the whole part ------------------------------------------------------------------------
 
     def lowered(self, part: Term) -> Lowered:
+        """The part's formulas."""
         guard = f.YES if self.rule.when is None else self.truth(self.rule.when, "subject")
         if not depends_on_fills(part):
             broken: Truth = f.no(self.truth(part, "subject"))
@@ -134,36 +138,40 @@ class _Lowering:
         return Lowered(f.both(guard, broken), passive, tuple(self.leaves), tuple(self.slots))
 
     def filling(self, part: Term) -> tuple[Truth, Truth]:
+        """A part that depends on fills: what can move on the left, what cannot on the right."""
         if not isinstance(part, Compare) or not is_measured(part):
             raise NotLoweredError("a part that depends on fills is no comparison of amounts")
         kind = classify(part).term_class
         atoms = atoms_of(part)
+        moving = tuple(a for a in atoms if a.kind != "static")
         if kind is TermClass.LINEAR:
-            before, worst = self.linear(atoms)
+            before, worst = self.linear(moving)
         elif kind is TermClass.CONVEX and separable(part):
-            before, worst = self.convex(atoms)
+            before, worst = self.convex(moving)
         else:
             raise NotLoweredError("its worst state is at no corner that one order moves by itself")
+        limit = self.total([self.limit(a) for a in atoms if a.kind == "static"])
         op: OneOf[">", ">="] = ">=" if part.op in ("<", ">") else ">"
-        broken = self.compare(op, worst, Scaled(f.Int(0)))
+        broken = self.compare(op, worst, limit)
         if not self.rule.may_improve:
             return broken, f.NO
-        was = self.compare(op, before, Scaled(f.Int(0)))
+        was = self.compare(op, before, limit)
         return broken, f.both(was, self.compare("<=", worst, before), f.no(self.flips(part)))
 
-    def linear(self, atoms: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
-        """Greatest excess by old orders, and with the new one."""
-        moving = tuple(a for a in atoms if a.kind != "static")
-        before = self.total(
-            [self.static(a) for a in atoms if a.kind == "static"] + [self.leaf(Leaf("number", "old", atoms=moving))]
-        )
+    def limit(self, atom: Atom) -> Scaled:
+        """A static summand of the excess, brought to the other side."""
+        return self.number(atom.term, atom.times.scaled(Fraction(-1)), "subject")
+
+    def linear(self, moving: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
+        """The greatest sum of what moves by old orders, and with the new one."""
+        before = self.leaf(Leaf("number", "old", atoms=moving))
         held = tuple(a for a in moving if a.kind in ("position", "direct"))
         slopes = [self.traded(a) for a in moving if a.kind == "order"]
         if held:
             sign = 1 if self.side == "buy" else -1
             slopes.append(self.multiplied(self.leaf(Leaf("number", "slope", atoms=held)), Times(Fraction(sign))))
         step = self.product(self.slot("order.quantity"), self.total(slopes))
-        return before, self.sum(before, Scaled(f.Apply("max", (f.Int(0), step.node)), step.d, step.k))
+        return before, self.sum(before, Scaled(f.most(f.Int(0), step.node), step.d, step.k))
 
     def traded(self, atom: Atom) -> Scaled:
         """What one filled share of the new order adds to an atom over orders: its value at one less that at none."""
@@ -174,20 +182,24 @@ class _Lowering:
         self.filled = None
         return self.sum(at[0], self.multiplied(at[1], Times(Fraction(-1))))
 
-    def convex(self, atoms: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
-        """The same for a sum over names of convex functions of what is held."""
-        moving = tuple(a for a in atoms if a.kind != "static")
+    def convex(self, moving: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
+        """The same for a sum over names of convex functions of what is held.
+
+        An order moves one end of what its name can reach; the value at the other end is a leaf.
+        """
         if any(a.kind not in ("position", "direct") for a in moving):
             raise NotLoweredError("a curved part reads fills beside holdings")
-        rest = self.total(
-            [self.static(a) for a in atoms if a.kind == "static"] + [self.leaf(Leaf("number", "others", atoms=moving))]
-        )
-        low, high, quantity = self.raw("low"), self.raw("high"), self.slot("order.quantity")
+        rest = self.leaf(Leaf("number", "others", atoms=moving))
+        quantity = self.slot("order.quantity")
+        bought = self.side == "buy"
+        moved = self.raw("high" if bought else "low")
         if quantity.k != 1:
-            low, high = f.times(low, f.Int(quantity.k)), f.times(high, f.Int(quantity.k))
-        ends = (low, f.plus(high, quantity.node)) if self.side == "buy" else (f.Apply("-", (low, quantity.node)), high)
-        before = self.sum(rest, self.greater([self.held_at(moving, end, quantity.k) for end in (low, high)]))
-        return before, self.sum(rest, self.greater([self.held_at(moving, end, quantity.k) for end in ends]))
+            moved = f.times(moved, f.Int(quantity.k))
+        end = f.plus(moved, quantity.node) if bought else f.Apply("-", (moved, quantity.node))
+        kept = self.leaf(Leaf("number", "at-low" if bought else "at-high", atoms=moving))
+        was = self.leaf(Leaf("number", "at-high" if bought else "at-low", atoms=moving))
+        before = self.sum(rest, self.greater([kept, was]))
+        return before, self.sum(rest, self.greater([kept, self.held_at(moving, end, quantity.k)]))
 
     def held_at(self, atoms: tuple[Atom, ...], after: Number, scale: int) -> Scaled:
         """What the ordered name contributes when this much of it is held."""
@@ -225,21 +237,26 @@ class _Lowering:
             f.both(f.test("<", held, zero), f.test(">", high, zero)),
         )
 
+    def fixed(self, term: Term) -> bool:
+        """Whether a term's value can be prepared."""
+        return is_static(term)
+
     # ---- leaves and slots ----------------------------------------------------------------------
 
     def variable(self, leaf: Leaf) -> f.Var:
+        """The variable of a leaf, the same for equal leaves."""
         return f.Var(f"k{self.leaves.setdefault(leaf, len(self.leaves))}")
 
     def leaf(self, leaf: Leaf) -> Scaled:
+        """A leaf as a number times the denominator."""
         return Scaled(self.variable(leaf), 1)
 
     def raw(self, what: OneOf["low", "high", "held"]) -> Number:
+        """An integer leaf of the ordered name."""
         return self.variable(Leaf("raw", what))
 
-    def static(self, atom: Atom) -> Scaled:
-        return self.number(atom.term, atom.times, "subject")
-
     def slot(self, name: str) -> Scaled:
+        """A number of the order. Raises NotLoweredError when it has no bounds."""
         declared = self.vocabulary.names[name]
         if declared.minimum is None or declared.maximum is None:
             raise NotLoweredError(f"`{name}` has no declared bounds")
@@ -247,6 +264,7 @@ class _Lowering:
         return Scaled(f.Var(variable_of(name)), 0, 10**declared.scale)
 
     def word(self, name: str, word: str) -> Truth:
+        """Whether a word of the order is this one; the side is known."""
         if name == "order.side":
             return f.Known(word == self.side)
         self.slots[name] = None
@@ -255,25 +273,31 @@ class _Lowering:
     # ---- arithmetic of scaled numbers ------------------------------------------------------------
 
     def constant(self, value: Fraction) -> Scaled:
+        """A literal."""
         return Scaled(f.Int(value.numerator), 0, value.denominator)
 
     def sum(self, left: Scaled, right: Scaled) -> Scaled:
+        """Both together."""
         one, two, d, k = self.aligned(left, right)
         return Scaled(f.plus(one, two), d, k)
 
     def total(self, items: list[Scaled]) -> Scaled:
+        """All together."""
         return reduce(self.sum, items, Scaled(f.Int(0)))
 
     def greater(self, items: list[Scaled]) -> Scaled:
+        """The greater of two."""
         one, two, d, k = self.aligned(items[0], items[1])
-        return Scaled(f.Apply("max", (one, two)), d, k)
+        return Scaled(f.most(one, two), d, k)
 
     def product(self, left: Scaled, right: Scaled) -> Scaled:
+        """Both multiplied; only one may carry the denominator."""
         if left.d + right.d > 1:
             raise NotLoweredError("it multiplies two amounts that each need the common denominator")
         return Scaled(f.times(left.node, right.node), left.d + right.d, left.k * right.k)
 
     def multiplied(self, item: Scaled, by: Times) -> Scaled:
+        """A number times a factor."""
         found = replace(item, node=f.times(f.Int(by.ratio.numerator), item.node), k=item.k * by.ratio.denominator)
         return found if by.term is None else self.product(found, self.leaf(Leaf("number", "term", by.term, by.frame)))
 
@@ -283,12 +307,14 @@ class _Lowering:
         return self.lifted(left, d, k), self.lifted(right, d, k), d, k
 
     def lifted(self, item: Scaled, d: int, k: int) -> Number:
+        """One number at a larger scale."""
         node = f.times(f.Int(k // item.k), item.node)
         if item.d < d and node != f.Int(0):
             node = f.times(f.Var(DENOMINATOR), node)
         return node
 
     def compare(self, op: OneOf["=", "<>", "<", "<=", ">", ">="], left: Scaled, right: Scaled) -> Truth:
+        """A comparison at one scale."""
         one, two, _, _ = self.aligned(left, right)
         return f.test(op, one, two)
 
@@ -306,7 +332,7 @@ class _Lowering:
                 return self.sum(self.number(left, by, frame), self.number(right, by.scaled(sign), frame))
             case Binary(op="*", left=left, right=right):
                 return self.times(left, right, by, frame)
-        if is_static(term):
+        if self.fixed(term):
             inside = times_term(term, by, frame)
             return self.multiplied(self.leaf(Leaf("number", "term", inside, frame)), Times(by.ratio))
         return self.moving(term, by, frame)
@@ -336,15 +362,17 @@ class _Lowering:
         return Scaled(f.pick(chosen, one, two), d, k)
 
     def times(self, left: Term, right: Term, by: Times, frame: Frame) -> Scaled:
+        """A product times a factor."""
         for factor, rest in ((left, right), (right, left)):
-            if is_static(factor):
+            if self.fixed(factor):
                 return self.number(rest, by.and_term(factor, frame), frame)
         # What multiplies both goes to the side that has leaves already: two would need the denominator twice.
-        if any(is_static(t) and not isinstance(t, Literal) for t in left.walk()):
+        if any(self.fixed(t) and not isinstance(t, Literal) for t in left.walk()):
             left, right = right, left
         return self.product(self.number(left, Times(), frame), self.number(right, by, frame))
 
     def field(self, term: Field, by: Times) -> Scaled:
+        """A name whose value the order or its fills change."""
         if term.name == "position.after.quantity" and self.after is not None:
             return self.multiplied(Scaled(self.after, 0, self.scale), by)
         if term.name == "order.filled" and self.filled is not None:
@@ -354,10 +382,12 @@ class _Lowering:
         raise NotLoweredError(f"`{term.name}` where it stands")
 
     def absolute(self, term: Absolute, by: Times, frame: Frame) -> Scaled:
+        """A size times a factor."""
         inner = self.number(term.operand, by.magnitude(), frame)
         return self.multiplied(replace(inner, node=f.Apply("abs", (inner.node,))), by.sign())
 
     def extreme(self, term: Extreme, by: Times, frame: Frame) -> Scaled:
+        """A least or greatest times a factor."""
         items = [self.number(x, by.magnitude(), frame) for x in term.items]
         d, k = max(i.d for i in items), lcm(*(i.k for i in items))
         node = f.Apply(term.which, tuple(self.lifted(i, d, k) for i in items))
@@ -378,6 +408,7 @@ class _Lowering:
     # ---- truths --------------------------------------------------------------------------------
 
     def truth(self, term: Term, frame: Frame) -> Truth:
+        """A condition read in `frame`."""
         match term:
             case Literal(value=bool(value)):
                 return f.Known(value)
@@ -389,7 +420,7 @@ class _Lowering:
                 return self.comparison(term, frame)
             case In(item=item, container=SetOf(items=items)):
                 return f.either(*(self.equal(item, x, frame) for x in items))
-        if is_static(term):
+        if self.fixed(term):
             return self.flag(term, frame)
         return self.told(term, frame)
 
@@ -417,6 +448,7 @@ class _Lowering:
         raise NotLoweredError(f"`{type(term).__name__.lower()}` of an order's facts")
 
     def comparison(self, term: Compare, frame: Frame) -> Truth:
+        """A comparison of any kind."""
         if term.left.unit.kind in (Kind.NUMBER, Kind.DURATION):
             return self.compare(
                 _CLIPS[term.op], self.number(term.left, Times(), frame), self.number(term.right, Times(), frame)
@@ -436,14 +468,16 @@ class _Lowering:
         return self.flag(Compare(left.unit, "==", left, right), frame)
 
     def enumerated(self, term: Term, word: str, frame: Frame) -> Truth:
-        if isinstance(term, Field) and not is_static(term):
+        """Whether an enumeration has this value."""
+        if isinstance(term, Field) and not self.fixed(term):
             return self.word(term.name, word)
-        if not is_static(term) or not _is_word(word):
+        if not self.fixed(term) or not _is_word(word):
             raise NotLoweredError("an enumeration worked out from the order")
         return f.Same(self.variable(Leaf("word", "term", term, frame)).name, word)
 
     def flag(self, term: Term, frame: Frame) -> Truth:
-        if not is_static(term):
+        """A condition prepared as a whole."""
+        if not self.fixed(term):
             raise NotLoweredError(f"a comparison of {term.unit.describe()} of the order")
         return f.Same(self.variable(Leaf("flag", "term", term, frame)).name, "TRUE")
 
