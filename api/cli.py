@@ -14,6 +14,7 @@ import typer
 
 from lexorder.api.cli_check import check
 from lexorder.api.cli_demo import demo
+from lexorder.api.cli_rebalance import rebalance
 from lexorder.api.cli_rules import app as rules
 from lexorder.engine.errors import LexorderError, RuleFileError
 
@@ -47,6 +48,7 @@ def options(
 app.add_typer(rules, name="rules")
 app.command()(check)
 app.command()(demo)
+app.command()(rebalance)
 
 
 def main() -> None:

@@ -43,9 +43,9 @@ def explain(text: str, error: UnexpectedInput) -> Mistake:
         _known_spelling(text, offset)
         or _unclosed_text(text, offset)
         or _chained(text, offset)
+        or _foreign_word(text, offset)
         or _missing_branch(text, offset, error)
         or _unclosed(text, offset)
-        or _foreign_word(text, offset)
         or _broken_number(text, offset)
     )
     return found or _generic(text, offset)
@@ -68,7 +68,7 @@ _SPELLINGS: tuple[tuple[str, str, str], ...] = (
     (r"===", "wrong-operator", _instead("===", "==")),
     (r"=>", "wrong-operator", _instead("=>", ">=")),
     (r"=<", "wrong-operator", _instead("=<", "<=")),
-    (r"=", "wrong-operator", "`=` is not a comparison: write `==` to ask whether two values are equal"),
+    (r"=(?!=)", "wrong-operator", "`=` is not a comparison: write `==` to ask whether two values are equal"),
     (r":=", "wrong-operator", "values are not assigned here: give the name under `let`"),
     ("≤", "wrong-operator", _instead("≤", "<=")),
     ("≥", "wrong-operator", _instead("≥", ">=")),
@@ -290,6 +290,8 @@ def explain_quantity(digits: str, amount: Fraction, unit: str) -> tuple[str, str
         return "bad-number", f"write `{digits}%`"
     if lower in _LARGE:
         return "bad-number", f"write the digits out: `{decimal_text(amount * _LARGE[lower])}`"
+    if lower == "e":
+        return "bad-number", f"{shown(digits + unit)} uses an exponent: write the digits out, `100_000`"
     if lower in {"share", "shares", "sh"}:
         return "bad-number", f"a number takes the unit of its neighbour: write `{digits}` alone"
     if re.fullmatch(r"[A-Za-z]{3}", unit):

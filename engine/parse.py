@@ -43,7 +43,7 @@ def parse(source: Scalar | str) -> Syntax:
     scalar = Scalar(source) if isinstance(source, str) else source
     text = scalar.text
     if not text.strip():
-        refuse("expression-empty", "an expression is needed here", scalar.span)
+        refuse("expression-empty", "an expression is needed here", scalar.at(0))
     if len(text) > CHARACTERS_MAX or _brackets(text) > LEVELS_MAX:
         _too_large(scalar, f"{CHARACTERS_MAX:,} characters or {LEVELS_MAX} levels of brackets")
     _refuse_thousands_commas(scalar)

@@ -157,15 +157,19 @@ class Resolver:
 
     # ---- what can only be told from elsewhere --------------------------------------------------
 
-    def is_word(self, node: Syntax, seen: frozenset[str] = frozenset()) -> bool:
+    def is_word(self, node: Syntax, seen: set[str] | None = None) -> bool:
         """Whether only the other side of a comparison can tell what the node means."""
+        seen = set() if seen is None else seen
         if isinstance(node, syntax.Choice):
             return self.is_word(node.yes, seen) and self.is_word(node.no, seen)
         if not isinstance(node, syntax.Name) or "." in node.path or node.path == self.subject:
             return False
         if node.path in self.lets:
             # A name seen before adds nothing; without this a chain of names could be walked again and again.
-            return node.path in seen or self.is_word(self.lets[node.path], seen | {node.path})
+            if node.path in seen:
+                return True
+            seen.add(node.path)
+            return self.is_word(self.lets[node.path], seen)
         return True
 
     def counted(self, body: Syntax) -> str:
