@@ -20,6 +20,12 @@ from lexorder.optimizers.milp import RowProgram, Scope
 from lexorder.optimizers.refusals import ProposalError
 from lexorder.optimizers.rowtable import RowTable
 
+GAP = 1e-6
+"""How near to the least relaxation, in parts of the row's value, HiGHS has to come."""
+
+SECONDS_MAX = 2.0
+"""For one row: a conflict may have a dozen, and the best point in time is verified like any other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
@@ -75,9 +81,10 @@ def _least(rows: RowTable, row: int, scope: Scope, seconds: float) -> Ints | Non
     program.assert_clauses()
     program.aim_row(row)
     try:
-        found = program.holdings(program.solve(seconds=seconds, gap=0.0))
+        answer = program.solve(seconds=min(seconds, SECONDS_MAX), gap=GAP, incumbent=True)
     except ProposalError:
         return None
+    found = program.holdings(answer)
     return found if accepts(rows, scope, found) else None
 
 

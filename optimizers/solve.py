@@ -13,7 +13,7 @@ Before this file: `rows.py` (rules to rows), `objective.py`. After it: the rebal
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,34 +157,35 @@ class _Solve:
 
     def answer(self) -> Solution | Conflict:
         """Try the limits themselves, then with old passive breaches tolerated, then a proof."""
-        rows = self.rows
-        ways = [rows.limit] if self.settings.cure else []
-        if not ways or (rows.tolerated > rows.limit).any():
-            ways.append(rows.tolerated)
-        for limit in ways:
-            end = self.end(limit)
+        for limit in self.limits():
+            end = self.end(limit, self.settings.route)
             if end is not None:
                 return self.solution(end)
         return self.conflict()
 
-    def end(self, limit: Ints) -> _End | None:
-        """Accepted end holdings at `limit` (shape (R,)), or None where none were found."""
+    def limits(self) -> list[Ints]:
+        """The limits to try in turn; shape (R,) each."""
+        rows = self.rows
+        ways = [rows.limit] if self.settings.cure else []
+        if not ways or (rows.tolerated > rows.limit).any():
+            ways.append(rows.tolerated)
+        return ways
+
+    def end(self, limit: Ints, wish: str) -> _End | None:
+        """Accepted end holdings at `limit` (shape (R,)) by path `wish`, or None where none were found."""
         rows, seconds = self.rows, self.settings.seconds
         domain = rows.domain(limit, rows.asserted)
         if domain.empty >= 0:
             return None
         scope = Scope(domain.low, domain.high, limit, rows.asserted, self.clauses)
         continuous = Continuous(rows, self.objective, domain, limit, rows.asserted)
-        route = choose(self.problem, tuple(continuous.left_out.tolist()), self.settings.route)
+        route = choose(self.problem, tuple(continuous.left_out.tolist()), wish)
         proposal = self.propose(continuous)
         target = rows.held.astype(float) if proposal is None else proposal.holdings
-        holdings = None
-        if route.path != "z3":
-            holdings = whole_units(rows, self.objective, scope, target, seconds=seconds)
-        if holdings is None and (route.path == "z3" or self.settings.route == "auto"):
+        if route.path == "z3":
             holdings = self.by_z3(scope, target)
-            if route.path != "z3" and holdings is not None:
-                route = Route("z3", "HiGHS found no whole holdings that pass the exact check")
+        else:
+            holdings = whole_units(rows, self.objective, scope, target, seconds=seconds)
         if holdings is not None and route.path != "convex":
             holdings = improved(rows, self.objective, scope, holdings, seconds=seconds, solver=self.settings.solver)
         return None if holdings is None else _End(holdings, scope, proposal, route)
@@ -259,7 +260,7 @@ class _Solve:
         except FoundHoldings as found:
             return self.solution(self.found_by_search(found.holdings))
         if claim is None:
-            raise UndecidedError("whole-unit holdings within all limits")
+            return self.last_resort()
         claim = minimal(rows, claim, seconds=seconds)
         certificate = Certificate(self.rulebook, self.snapshot, self.problem, (), (claim,))
         text = verified(certificate)
@@ -267,6 +268,15 @@ class _Solve:
         if self.settings.relax:
             eased = relaxations(rows, claim.rows, rows.tolerated, rows.asserted, self.clauses, seconds=seconds)
         return Conflict(certificate, text, claim.rows, claim.clauses, eased)
+
+    def last_resort(self) -> Solution:
+        """Neither HiGHS nor the search for a proof came to an end: ask Z3, which reasons differently."""
+        for limit in self.limits() if self.settings.route == "auto" else []:
+            end = self.end(limit, "z3")
+            if end is not None:
+                reason = "HiGHS found no whole holdings that pass the exact check, and no proof"
+                return self.solution(replace(end, route=Route("z3", reason)))
+        raise UndecidedError("whole-unit holdings within all limits")
 
     def proof(self) -> Infeasible | None:
         """A proof from rows that must hold; passive breaches, which may stay, only as a last resort.

@@ -1,6 +1,7 @@
 """The integer objective is the stated formula to six digits, and its arrays are its integers."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,8 +85,8 @@ def test_without_objective_the_fewest_units_move() -> None:
         ({"model": FactorModel(np.ones((1, 2)), np.ones(2))}, "2 names, not 15"),
     ],
 )
-def test_inputs_that_make_no_sense_are_refused(change: dict, text: str) -> None:
-    arguments = {"expected": MU, "model": MODEL, "risk_aversion": 1.0} | change
+def test_inputs_that_make_no_sense_are_refused(change: dict[str, Any], text: str) -> None:
+    arguments: dict[str, Any] = {"expected": MU, "model": MODEL, "risk_aversion": 1.0} | change
     with pytest.raises(ModelError, match=text):
         mean_variance(BOOK, arguments.pop("expected"), arguments.pop("model"), **arguments)
 

@@ -48,8 +48,9 @@ def test_small_boxes_agree_with_enumeration(part: int) -> None:
     seen: Counter[str] = Counter()
     for seed in range(part * 40, part * 40 + 40):
         rng = random.Random(seed)
-        options = {"clauses": rng.choice([0, 0, 1, 2]), "working": rng.random() < 0.4}
-        problem = small(rng, names=rng.randint(1, 4), rows=rng.randint(1, 4), **options)
+        clauses, working = rng.choice([0, 0, 1, 2]), rng.random() < 0.4
+        names, rows = rng.randint(1, 4), rng.randint(1, 4)
+        problem = small(rng, names=names, rows=rows, clauses=clauses, working=working)
         seen[check_against_enumeration(problem)] += 1
     assert seen["solution"] >= 10
     assert seen["conflict"] >= 2
@@ -105,12 +106,12 @@ def test_thresholds_and_clauses_are_certified(seed: int) -> None:
 
 def test_all_paths_lead_to_certified_answers() -> None:
     problem = realistic(20, 5)
-    values = {}
+    values: dict[str, int] = {}
     for route in ("convex", "milp", "z3"):
         answer = solve(problem, settings=Settings(route=route, seconds=4))
         assert isinstance(answer, Solution)
         assert answer.route.path == route
-        values[route] = answer.value
+        values[route] = answer.value or 0
     # Roundings differ by what a unit is worth; the continuous optimum is the common guide.
     assert values["convex"] == pytest.approx(values["milp"], rel=1e-6)
     assert values["convex"] <= values["z3"] * (1 - 1e-6)

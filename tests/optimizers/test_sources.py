@@ -1,5 +1,7 @@
 """Target weights of other libraries, through the same exact acceptance."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,7 +59,7 @@ def test_riskfolio_risk_parity() -> None:
 
 
 @pytest.mark.parametrize("change", [{"measure": "luck"}, {"goal": "luck"}, {"invested": 0.0}, {"invested": 1.5}])
-def test_unknown_measures_are_refused(change: dict) -> None:
+def test_unknown_measures_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
         mean_risk_weights(returns(), **change)
 
@@ -70,9 +72,9 @@ def test_an_impossible_cap_finds_nothing() -> None:
 @pytest.mark.parametrize(
     "change", [{"risk_aversion": 0.0}, {"invested": 2.0}, {"cap": 0.1}, {"expected": [np.nan] * COUNT}]
 )
-def test_pypfopt_inputs_are_checked(change: dict) -> None:
+def test_pypfopt_inputs_are_checked(change: dict[str, Any]) -> None:
     data = returns()
-    arguments = {"expected": data.mean(0), "risk_aversion": 5.0} | change
+    arguments: dict[str, Any] = {"expected": data.mean(0), "risk_aversion": 5.0} | change
     with pytest.raises(ModelError):
         max_utility_weights(arguments.pop("expected"), np.cov(data.T), **arguments)
 
