@@ -1,0 +1,1 @@
+"""Published outcomes held against the rule library: `pytest tests/vectors --vectors=FILE`."""
