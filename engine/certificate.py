@@ -9,7 +9,7 @@ anything that is not a well-formed document. Whether its claims are *true* is no
 that is `verify.py`, which shares no code with this file, so that one mistake cannot make both
 the claim and its check.
 
-Before this file: `lexorder.optimizers` builds the rows and finds the multipliers. After it:
+Before this file: `certificate_function.py`; `lexorder.optimizers` builds the rows and finds the multipliers. After it:
 `verify.py` checks the text, the ledger stores it.
 """
 
@@ -18,13 +18,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TypeAlias
 
-from lexorder.engine.errors import LexorderError
+from lexorder.engine.certificate_function import CertificateError, Function, Json, JsonValue, Poly, require, total
+
+__all__ = [
+    "Bound", "Box", "Cases", "Certificate", "CertificateError", "Claim", "Clause", "End", "Factor", "Function",
+    "Infeasible", "Interval", "Json", "JsonValue", "Leaf", "Multipliers", "Name", "Objective", "Order", "Poly",
+    "Problem", "Row", "Safe", "Split", "Terms", "Tree", "Wave", "Working", "canonical_bytes", "problem_hash", "total",
+]  # fmt: skip
 
 FORMAT = "lexorder-certificate-1"
 """The only format this file writes; a change of meaning gets a new number."""
@@ -35,9 +39,6 @@ DIGITS_MAX = 80
 ID_LENGTH_MAX = 200
 """Characters in a name, row or clause id."""
 
-JsonValue: TypeAlias = "int | str | list[JsonValue] | dict[str, JsonValue] | None"
-Json: TypeAlias = dict[str, JsonValue]
-Poly: TypeAlias = tuple[int, int, int]
 Interval: TypeAlias = tuple[int, int]
 Box: TypeAlias = Sequence[Interval]
 
@@ -46,181 +47,20 @@ _PRINTABLE = re.compile(rf"[ -~]{{1,{ID_LENGTH_MAX}}}")
 _TOO_LONG = re.compile(rf"[0-9]{{{DIGITS_MAX + 1}}}")
 
 
-class CertificateError(LexorderError):
-    """A part that can stand in no certificate: the message says which and why."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("certificate-malformed", message)
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise CertificateError(message)
-
-
 def _require_id(text: str) -> None:
-    _require(
+    require(
         _PRINTABLE.fullmatch(text) is not None,
         f"an id must be 1 to {ID_LENGTH_MAX} printable ASCII characters",
     )
 
 
 def _require_indexes(indexes: Sequence[int], count: int, what: str) -> None:
-    _require(len(set(indexes)) == len(indexes), f"{what} is listed twice")
-    _require(all(0 <= i < count for i in indexes), f"{what} index is out of range")
+    require(len(set(indexes)) == len(indexes), f"{what} is listed twice")
+    require(all(0 <= i < count for i in indexes), f"{what} index is out of range")
 
 
 def _pairs(pairs: Iterable[tuple[int, int]]) -> list[JsonValue]:
     return [[left, right] for left, right in pairs]
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A piecewise quadratic function of one holding, on all integers, exact.
-
-    `polys[0]` holds below `breaks[0]`, `polys[j]` from `breaks[j-1]` up to but not including
-    `breaks[j]`, the last from the last break on. A poly `(a0, a1, a2)` is `a0 + a1*x + a2*x*x`.
-    Argument: holding in units (shares or lots). Value: the unit of its row or objective.
-    Refused: breaks that do not increase, a wrong number of polys, a negative `a2` (the worst
-    case of a concave piece lies inside it, where the verifier does not look).
-    """
-
-    breaks: tuple[int, ...]
-    polys: tuple[Poly, ...]
-
-    def __post_init__(self) -> None:
-        _require(len(self.polys) == len(self.breaks) + 1, "one more poly than breaks is needed")
-        _require(all(a < b for a, b in pairwise(self.breaks)), "breaks must increase")
-        _require(all(a2 >= 0 for _, _, a2 in self.polys), "a2 must not be negative")
-
-    @classmethod
-    def constant(cls, value: int) -> Function:
-        """Return the function that is `value` everywhere."""
-        return cls((), ((value, 0, 0),))
-
-    @classmethod
-    def linear(cls, slope: int, intercept: int = 0) -> Function:
-        """Return `intercept + slope*x`."""
-        return cls((), ((intercept, slope, 0),))
-
-    @classmethod
-    def quadratic(cls, curvature: int, slope: int = 0, intercept: int = 0) -> Function:
-        """Return `intercept + slope*x + curvature*x*x`; a negative curvature is refused."""
-        return cls((), ((intercept, slope, curvature),))
-
-    @classmethod
-    def around(cls, held: int, sell: int, buy: int) -> Function:
-        """Return `buy*(x - held)` from `held` on and `sell*(held - x)` below it.
-
-        The cost or turnover of moving from `held` to `x`, in row units per unit sold and bought.
-        """
-        return cls((held,), ((sell * held, -sell, 0), (-buy * held, buy, 0)))
-
-    @classmethod
-    def absolute(cls, slope: int = 1, centre: int = 0) -> Function:
-        """Return `slope*|x - centre|`."""
-        return cls.around(centre, slope, slope)
-
-    @classmethod
-    def threshold(cls, at: int, below: Poly, above: Poly) -> Function:
-        """Return the poly `below` for `x < at` and `above` from `at` on; it may jump."""
-        return cls((at,), (below, above))
-
-    def poly(self, x: int) -> Poly:
-        """Return the poly in force at holding `x`."""
-        return self.polys[bisect_right(self.breaks, x)]
-
-    def value(self, x: int) -> int:
-        """Return the exact value at holding `x`."""
-        a0, a1, a2 = self.poly(x)
-        return a0 + (a1 + a2 * x) * x
-
-    def plus(self, other: Function) -> Function:
-        """Return the exact sum of both functions, equal neighbouring pieces joined."""
-        points = sorted({*self.breaks, *other.breaks})
-        # Any point of a piece selects its poly; before the first break one step below it does.
-        probes = [points[0] - 1 if points else 0, *points]
-        sums = [_add(self.poly(x), other.poly(x)) for x in probes]
-        return _joined(points, sums)
-
-    def scaled(self, factor: int) -> Function:
-        """Return `factor` times this; a negative factor is refused where a piece is curved."""
-        return Function(
-            self.breaks,
-            tuple((factor * a0, factor * a1, factor * a2) for a0, a1, a2 in self.polys),
-        )
-
-    def shifted(self, distance: int) -> Function:
-        """Return the graph moved right: `result.value(x) == self.value(x - distance)`."""
-        d = distance
-        return Function(
-            tuple(b + d for b in self.breaks),
-            tuple((a0 - a1 * d + a2 * d * d, a1 - 2 * a2 * d, a2) for a0, a1, a2 in self.polys),
-        )
-
-    def pieces(self, low: int, high: int) -> list[tuple[int, int, Poly]]:
-        """Return `(first, last, poly)` for each piece that meets the integers `low..high`.
-
-        Refused: `low > high`.
-        """
-        _require(low <= high, "an interval needs low <= high")
-        start, stop = bisect_right(self.breaks, low), bisect_right(self.breaks, high)
-        inner = self.breaks[start:stop]
-        firsts, lasts = (low, *inner), (*(b - 1 for b in inner), high)
-        return list(zip(firsts, lasts, self.polys[start : stop + 1], strict=True))
-
-    def maximum(self, low: int, high: int) -> int:
-        """Return the greatest value over the integers `low..high`, exact; needs `low <= high`."""
-        # Every piece is convex, so its greatest value is at one of its ends.
-        return max(max(_at(poly, first), _at(poly, last)) for first, last, poly in self.pieces(low, high))
-
-    def minimum(self, low: int, high: int) -> int:
-        """Return the least value over the integers `low..high`, exact; needs `low <= high`."""
-        return self.value(self.argmin(low, high))
-
-    def argmin(self, low: int, high: int) -> int:
-        """Return the lowest holding of `low..high` at which the least value is reached."""
-        candidates = [x for first, last, poly in self.pieces(low, high) for x in _least_points(poly, first, last)]
-        return min(candidates, key=lambda x: (self.value(x), x))
-
-    def to_json(self) -> Json:
-        """Return the FUNCTION object of the document."""
-        return {"breaks": list(self.breaks), "polys": [list(poly) for poly in self.polys]}
-
-
-def _at(poly: Poly, x: int) -> int:
-    a0, a1, a2 = poly
-    return a0 + (a1 + a2 * x) * x
-
-
-def _add(left: Poly, right: Poly) -> Poly:
-    return (left[0] + right[0], left[1] + right[1], left[2] + right[2])
-
-
-def _least_points(poly: Poly, first: int, last: int) -> list[int]:
-    _, a1, a2 = poly
-    if a2 == 0:
-        return [first, last]
-    # The real vertex is -a1/(2*a2); the least integer point is one of its two neighbours.
-    vertex = -a1 // (2 * a2)
-    return [min(max(x, first), last) for x in (vertex, vertex + 1)]
-
-
-def _joined(points: Sequence[int], polys: Sequence[Poly]) -> Function:
-    breaks, kept = [], [polys[0]]
-    for point, poly in zip(points, polys[1:], strict=True):
-        if poly != kept[-1]:
-            breaks.append(point)
-            kept.append(poly)
-    return Function(tuple(breaks), tuple(kept))
-
-
-def total(functions: Iterable[Function]) -> Function:
-    """Return the exact sum of all `functions`; of none, the zero function."""
-    result = Function.constant(0)
-    for function in functions:
-        result = result.plus(function)
-    return result
 
 
 Terms: TypeAlias = tuple[tuple[int, Function], ...]
@@ -245,7 +85,7 @@ class Name:
 
     def __post_init__(self) -> None:
         _require_id(self.id)
-        _require(self.lower <= self.upper, f"`{self.id}`: lower is above upper")
+        require(self.lower <= self.upper, f"`{self.id}`: lower is above upper")
 
     def to_json(self) -> Json:
         """Return the object of `problem.names`."""
@@ -260,8 +100,8 @@ class Order:
     quantity: int
 
     def __post_init__(self) -> None:
-        _require(self.name >= 0, "name index is out of range")
-        _require(self.quantity != 0, "an order needs a quantity")
+        require(self.name >= 0, "name index is out of range")
+        require(self.quantity != 0, "an order needs a quantity")
 
     def to_json(self) -> Json:
         """Return the object used in `waves` and `problem.working`."""
@@ -331,8 +171,8 @@ class Clause:
 
     def __post_init__(self) -> None:
         _require_id(self.id)
-        _require(bool(self.alternatives), f"`{self.id}`: a clause needs an alternative")
-        _require(all(self.alternatives), f"`{self.id}`: an alternative needs a row")
+        require(bool(self.alternatives), f"`{self.id}`: a clause needs an alternative")
+        require(all(self.alternatives), f"`{self.id}`: an alternative needs a row")
 
     def to_json(self) -> Json:
         """Return the object of `problem.clauses`."""
@@ -351,7 +191,7 @@ class Factor:
     loadings: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
-        _require(self.weight >= 0, "a factor weight must not be negative")
+        require(self.weight >= 0, "a factor weight must not be negative")
 
     def exposure(self, holdings: Sequence[int]) -> int:
         """Return `constant + sum of F*x` at `holdings` (units, by name index), exact."""
@@ -407,11 +247,11 @@ class Problem:
 
     def __post_init__(self) -> None:
         ids = [name.id for name in self.names]
-        _require(len(set(ids)) == len(ids), "two names have one id")
-        _require(all(w.name < len(ids) for w in self.working), "name index is out of range")
+        require(len(set(ids)) == len(ids), "two names have one id")
+        require(all(w.name < len(ids) for w in self.working), "name index is out of range")
         for name in (self.names[i] for i in self.frozen):
             still = name.lower == name.upper == name.held
-            _require(still, f"`{name.id}` has a working order and must be frozen")
+            require(still, f"`{name.id}` has a working order and must be frozen")
         self._check_rows()
         self._check_objective()
 
@@ -485,8 +325,8 @@ Multipliers: TypeAlias = tuple[tuple[int, int], ...]
 
 def _require_multipliers(multipliers: Multipliers) -> None:
     rows = [row for row, _ in multipliers]
-    _require(len(set(rows)) == len(rows), "a row has two multipliers")
-    _require(all(value >= 1 for _, value in multipliers), "a multiplier must be at least 1")
+    require(len(set(rows)) == len(rows), "a row has two multipliers")
+    require(all(value >= 1 for _, value in multipliers), "a multiplier must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,7 +424,7 @@ class Bound:
     objective: int
 
     def __post_init__(self) -> None:
-        _require(self.scale >= 1, "the scale must be at least 1")
+        require(self.scale >= 1, "the scale must be at least 1")
         _require_multipliers(self.multipliers)
 
     def to_json(self) -> Json:
@@ -618,8 +458,8 @@ class Certificate:
 
     def __post_init__(self) -> None:
         for digest in (self.rulebook, self.snapshot):
-            _require(_HEX64.fullmatch(digest) is not None, "a hash is 64 lower-case hex digits")
-        _require(bool(self.claims), "a certificate needs a claim")
+            require(_HEX64.fullmatch(digest) is not None, "a hash is 64 lower-case hex digits")
+        require(bool(self.claims), "a certificate needs a claim")
 
     def to_json(self) -> Json:
         """Return the whole document as plain lists, dictionaries, strings and integers."""
@@ -638,7 +478,7 @@ class Certificate:
     def text(self) -> str:
         """Return the document as canonical ASCII text; a number of over 80 digits is refused."""
         result = canonical_bytes(self.to_json()).decode("ascii")
-        _require(_TOO_LONG.search(result) is None, f"a number has over {DIGITS_MAX} digits")
+        require(_TOO_LONG.search(result) is None, f"a number has over {DIGITS_MAX} digits")
         return result
 
 

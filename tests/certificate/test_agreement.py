@@ -10,7 +10,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexorder.engine import verify as module
@@ -27,7 +26,7 @@ from lexorder.engine.certificate import (
     total,
 )
 from lexorder.engine.verify import verify
-from tests.certificate.test_function import functions, intervals
+from tests.certificate.strategies import functions, given, intervals
 
 QUANTITY = st.integers(-30, 30).filter(bool)
 SMALL = st.integers(-50, 50)
@@ -111,7 +110,6 @@ def test_the_hash_agrees(problem):
     assert verdict.code != "hash-mismatch"
 
 
-@settings(max_examples=60)
 @given(problems())
 def test_safe_without_waves_is_decided_like_row_by_row(problem):
     start = problem.box(problem.holdings())

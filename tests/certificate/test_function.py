@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from lexorder.engine.certificate import CertificateError, Function, total
+from tests.certificate.strategies import BIG, SMALL, functions, given, intervals
 
-SMALL = st.integers(-12, 12)
-BIG = st.integers(-(10**30), 10**30)
 WINDOW = range(-15, 16)
-
-
-@st.composite
-def functions(draw, numbers=SMALL, breaks=SMALL):
-    points = sorted(draw(st.sets(breaks, max_size=4)))
-    poly = st.tuples(numbers, numbers, numbers.map(abs))
-    count = len(points) + 1
-    return Function(tuple(points), tuple(draw(st.lists(poly, min_size=count, max_size=count))))
-
-
-@st.composite
-def intervals(draw):
-    low = draw(SMALL)
-    return low, low + draw(st.integers(0, 12))
 
 
 def by_definition(function: Function, x: int) -> int:
