@@ -266,6 +266,11 @@ _TIME_WORDS = {
     **dict.fromkeys(("msec", "millis", "millisecond", "milliseconds"), "ms"),
 }
 _LARGE = {"k": 1_000, "thousand": 1_000, "mn": 10**6, "mm": 10**6, "mio": 10**6, "million": 10**6}
+_NO_UNITS = {
+    **dict.fromkeys(("share", "shares", "sh"), "a number takes the unit of its neighbour: write `{}` alone"),
+    **dict.fromkeys(("pct", "percent"), "write `{}%`"),
+    "e": "`{}e` uses an exponent: write the digits out, `100_000`",
+}
 _LARGE |= {"bn": 10**9, "billion": 10**9}
 
 
@@ -286,14 +291,10 @@ def explain_quantity(digits: str, amount: Fraction, unit: str) -> tuple[str, str
     if lower in {"bp", "bps"}:
         percent = decimal_text(amount / 100)
         return "bad-number", f"basis points are written as a percentage: `{percent}%`"
-    if lower in {"pct", "percent"}:
-        return "bad-number", f"write `{digits}%`"
     if lower in _LARGE:
         return "bad-number", f"write the digits out: `{decimal_text(amount * _LARGE[lower])}`"
-    if lower == "e":
-        return "bad-number", f"{shown(digits + unit)} uses an exponent: write the digits out, `100_000`"
-    if lower in {"share", "shares", "sh"}:
-        return "bad-number", f"a number takes the unit of its neighbour: write `{digits}` alone"
+    if lower in _NO_UNITS:
+        return "bad-number", _NO_UNITS[lower].format(digits)
     if re.fullmatch(r"[A-Za-z]{3}", unit):
         close = (
             unit.upper() if unit.upper() in CURRENCIES else nearest_name(unit, MAJOR) or nearest_name(unit, CURRENCIES)

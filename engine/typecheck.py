@@ -201,7 +201,7 @@ class Checker(Resolver):
         left, right = self.check(node.left), self.check(node.right)
         be_amount(node.left, left, f"`{node.op}`")
         be_amount(node.right, right, f"`{node.op}`")
-        unit = _scaled(node.op, left.unit, right.unit)
+        unit = _percentage(node.op, left, right) or _scaled(node.op, left.unit, right.unit)
         if unit is None:
             refuse(
                 "wrong-type",
@@ -379,6 +379,13 @@ def _moments(op: str, left: Unit, right: Unit) -> Unit | None:
     if right.kind is Kind.DURATION:
         return TIMESTAMP
     return DURATION if right.kind is Kind.TIMESTAMP and op == "-" else None
+
+
+def _percentage(op: str, left: Term, right: Term) -> Unit | None:
+    """A percentage of a bare number is a bare number: `50% * 5_000` may be compared with shares."""
+    number, other = (left, right) if left.unit.bare else (right, left)
+    percent = isinstance(other, Literal) and other.unit == RATIO
+    return BARE if op == "*" and percent and number.unit.bare else None
 
 
 def _scaled(op: str, left: Unit, right: Unit) -> Unit | None:

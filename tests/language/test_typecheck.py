@@ -430,7 +430,7 @@ def test_a_wanted_unit(words):
     checker = Checker(words, "order")
     assert checker.term(parse("5%"), RATIO) == Literal(RATIO, Fraction(1, 20))
     assert checker.term(parse("0.5"), RATIO).unit.bare
-    with pytest.raises(RuleFileError, match="`account.nav` is money, but a ratio is needed"):
+    with pytest.raises(RuleFileError, match=r"`account\.nav` is money, but a ratio is needed"):
         checker.term(parse("account.nav"), RATIO)
 
 
