@@ -71,17 +71,21 @@ def _axis(top: Fraction, count: int) -> list[str]:
 def _line(bar: Bar, y: int, top: Fraction) -> list[str]:
     a, b = _x(bar.before, top), _x(bar.after, top)
     over = bar.limit is not None and bar.before > bar.limit
-    parts = [
+    return [
         f'<text class="name" x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{escape(bar.label)}</text>',
+        *_limit(bar, y, top),
         f'<line class="move" x1="{a}" x2="{b}" y1="{y}" y2="{y}"/>',
         f'<circle class="{"over" if over else "before"}" cx="{a}" cy="{y}" r="4.5"/>',
         f'<circle class="after" cx="{b}" cy="{y}" r="5"/>',
         f'<text class="value" x="{WIDTH - RIGHT + 12}" y="{y + 4}">{percent(bar.after)}</text>',
     ]
-    if bar.limit is not None:
-        x = _x(bar.limit, top)
-        parts.append(f'<line class="limit" x1="{x}" x2="{x}" y1="{y - 10}" y2="{y + 10}"/>')
-    return parts
+
+
+def _limit(bar: Bar, y: int, top: Fraction) -> list[str]:
+    if bar.limit is None:
+        return []
+    x = _x(bar.limit, top)
+    return [f'<line class="limit" x1="{x}" x2="{x}" y1="{y - 10}" y2="{y + 10}"/>']
 
 
 def usage(share: Fraction) -> str:

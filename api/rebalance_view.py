@@ -125,7 +125,16 @@ def notable(h: Headroom) -> bool:
 
 def used(h: Headroom) -> Fraction:
     """Share of the limit that is used, before or after, whichever is more; 0 where that has no meaning."""
-    sides = [v for v in (h.before, h.after) if isinstance(v, Fraction)]
+    return _share(h, [h.before, h.after])
+
+
+def used_after(h: Headroom) -> Fraction:
+    """Share of the limit that is used once all orders are filled."""
+    return _share(h, [h.after])
+
+
+def _share(h: Headroom, values: Sequence[object]) -> Fraction:
+    sides = [v for v in values if isinstance(v, Fraction)]
     limit = h.limit if isinstance(h.limit, Fraction) else Fraction(0)
     floor = h.margin is not None and isinstance(h.after, Fraction) and h.margin > 0 and h.after > limit
     if limit <= 0 or not sides:
@@ -163,7 +172,7 @@ def conflict_table(clashes: Sequence[Clash]) -> Table:
 
 def summary(result: Rebalanced) -> str:
     """The figures of a rebalance in a few lines."""
-    gap = DASH if result.gap_bp is None else f"{float(result.gap_bp):.2g} bp of NAV"
+    gap = f"{gap_words(result)} of NAV"
     cash = f"{percent(result.cash_before / result.nav)} → {percent(result.cash_after / result.nav)}"
     waves = f"{result.waves} wave{'s' if result.waves != 1 else ''}"
     return (
@@ -172,6 +181,13 @@ def summary(result: Rebalanced) -> str:
         f"certified within {gap} of the optimum ({result.route.split(':', maxsplit=1)[0]} path); "
         f"{number(result.confirmed)} comparisons of rows with the evaluator"
     )
+
+
+def gap_words(result: Rebalanced) -> str:
+    """The certified gap in basis points; below a thousandth it says so."""
+    if result.gap_bp is None:
+        return DASH
+    return "0.001 bp or less" if result.gap_bp <= Fraction(1, 1000) else f"{number(result.gap_bp, 3)} bp"
 
 
 def heaviest(result: Rebalanced) -> list[Weight]:

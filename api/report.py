@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lexorder.api.charts import Bar, before_after, usage
 from lexorder.api.figures import figure, number, percent
-from lexorder.api.rebalance_view import heaviest, notable, state, used
+from lexorder.api.rebalance_view import gap_words, heaviest, notable, state, used_after
 from lexorder.engine.decision import Decision
 from lexorder.optimizers.outcome import Headroom, Infeasible, Rebalanced
 
@@ -45,7 +45,7 @@ def html(page: Page) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"pct": percent, "num": number, "usage": _usage}
-    environment.globals |= {"figure": figure, "state": state}
+    environment.globals |= {"figure": figure, "state": state, "gap_words": gap_words}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(page=page, r=page.result, **_parts(page.result))
 
@@ -53,7 +53,7 @@ def html(page: Page) -> str:
 def _usage(headroom: Headroom) -> object:
     from markupsafe import Markup
 
-    return Markup(usage(used(headroom)))  # noqa: S704  (numbers only)
+    return Markup(usage(used_after(headroom)))  # noqa: S704  (numbers only)
 
 
 def _parts(result: Rebalanced | None) -> dict[str, object]:

@@ -31,7 +31,8 @@ from lexorder.optimizers.refusals import ModelError, UndecidedError
 from lexorder.optimizers.release import Released, release
 from lexorder.optimizers.risk_models import FactorModel, shrunk_factors, statistical_factors
 from lexorder.optimizers.rows import Refusal, RowSet, names_of, relevant, rows_of, unit_of, working_of
-from lexorder.optimizers.signals import Reactor, SignalReport, through_rules
+from lexorder.optimizers.signal_rules import Reactor
+from lexorder.optimizers.signals import SignalReport, through_rules
 from lexorder.optimizers.solve import Conflict, Settings, Solution, solve
 from lexorder.optimizers.universe import Trading, account_fact, board_of, value_of_share
 
@@ -198,6 +199,13 @@ def risk_of(request: Request, symbols: list[str]) -> FactorModel:
     if request.aims.model == "shrinkage":
         return shrunk_factors(history, min(5, len(symbols)))
     return statistical_factors(history)
+
+
+def independent(names: int, volatility: float) -> FactorModel:
+    """Names that move independently with one volatility a period: what is left to assume without a history."""
+    import numpy as np
+
+    return FactorModel(np.zeros((1, names)), np.full(names, volatility**2))
 
 
 def book_of(board: Board) -> Book:

@@ -63,9 +63,18 @@ class RowsRefused(SolverError):  # noqa: N818  (names what happened, like a FIX 
     """Rules for the rebalance that cannot be written as rows; nothing is traded. `refusals` has all of them."""
 
     def __init__(self, refusals: tuple[Refusal, ...]) -> None:
-        shown = "; ".join(f"`{r.rule}` for {r.subject or 'an unknown subject'} {r.why}" for r in refusals[:5])
-        super().__init__("rows-refused", shown)
+        by_rule: dict[str, list[Refusal]] = {}
+        for refusal in refusals:
+            by_rule.setdefault(refusal.rule, []).append(refusal)
+        super().__init__("rows-refused", "; ".join(_told(found) for found in by_rule.values()))
         self.refusals = refusals
+
+
+def _told(found: list[Refusal]) -> str:
+    """One rule's refusals: the first in full, the others counted."""
+    first, more = found[0], len(found) - 1
+    others = f" (and {more} more)" if more else ""
+    return f"`{first.rule}` for {first.subject or 'an unknown subject'}{others} {first.why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ In: a snapshot with signals and market facts, and the rules of phase `signal`. O
 before and after the rules (skipped, scaled, strong), which rules acted and why, and the blended expected return of
 each name. Guaranteed: exact fractions; every signal is accounted for; factors multiply, caps take the least (DESIGN,
 reactions compose); names without a live signal expect the prior. Refused (`SnapshotError`): a signal on an unknown
-instrument; a fact a rule needs and nobody supplied (`missing-fact`), since a signal must not pass a check that could
-not be made.
+instrument, or without a return or confidence. A rule that cannot be decided for want of a fact skips the signals it
+is about, in so many words: a signal must not pass a check that could not be made.
 
 The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i (c_i r_i + (1 - c_i) prior) / Σ w_i`, with r
 the expected return, c the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product
 of the factors set on `position.after.quantity`; without a live signal, `μ_s = size_s · prior`. Confidence enters as
 shrinkage towards the prior and not only as a weight, so that one weak signal alone moves little. Holdings of the
 mean-variance problem are proportional to μ where no limit binds, which is why a factor on size acts there. Before:
-`engine/reactions.py`, `engine/expert/`. After: `rebalance.py`.
+`signal_rules.py`. After: `rebalance.py`.
 """
 
 from __future__ import annotations
@@ -20,53 +20,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
 
 from lexorder.engine.errors import SnapshotError
-from lexorder.engine.evaluate import Point, value
-from lexorder.engine.judge import derivations
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.rule import Action, Facts, Phase, Rule
-from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project
-from lexorder.engine.subjects import account_subject
-from lexorder.engine.terms import Term
+from lexorder.engine.rule import Facts, Phase, Rule
+from lexorder.engine.snapshot import Snapshot
+from lexorder.optimizers.signal_rules import Reacted, Reaction, Reactor, agreed
 
 STRONG_WEIGHT = Fraction(3, 2)
 """A strong signal counts this much against an ordinary one."""
 
 SIZE, CONFIDENCE = "position.after.quantity", "signal.confidence"
-
-
-@dataclass(frozen=True, slots=True)
-class Reaction:
-    """One action of one rule on one subject: `kind` and arguments as in `engine.rule.Action`, numbers evaluated."""
-
-    rule: str
-    title: str
-    entity: str
-    subject: str
-    kind: str
-    arguments: tuple[tuple[str, Fraction | str], ...]
-
-    def argument(self, name: str) -> Fraction | str | None:
-        """One argument, or None."""
-        return dict(self.arguments).get(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Reacted:
-    """What the signal rules did: reactions in rule order, and derived facts as (name, subject, value, rule)."""
-
-    reactions: tuple[Reaction, ...]
-    derived: tuple[tuple[str, str, str, str], ...] = ()
-
-
-class Reactor(Protocol):
-    """Whoever runs the signal rules: the expert (CLIPS), or the reference meaning."""
-
-    def __call__(self, rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, account: str, /) -> Reacted:
-        """Run the rules of phase `signal` over everything they can be about."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +82,7 @@ def through_rules(
         if signal.get("signal.symbol") not in snapshot.instruments:
             raise SnapshotError("unknown-thing", f"signal {signal['signal.id']}", "is on an unknown instrument")
     chosen = [r for r in rules if Phase.SIGNAL in r.phases or r.derive]
-    done = (react or by_reference)(chosen, vocabulary, snapshot, account)
+    done = (react or agreed)(chosen, vocabulary, snapshot, account)
     rows = tuple(_row(signal, done, snapshot) for signal in snapshot.signals)
     sizes = _sizes(done.reactions, snapshot)
     volatile = {s for name, s, v, _ in done.derived if name == "market.regime" and v == "VOLATILE"}
@@ -215,59 +179,3 @@ def _sizes(reactions: Sequence[Reaction], snapshot: Snapshot) -> dict[str, Fract
         for name in names:
             acted.setdefault(name, {})[r.rule, r.subject if r.entity == "pair" else ""] = r
     return {name: composed(Fraction(1), found.values(), SIZE) for name, found in acted.items()}
-
-
-# ---- the reference meaning ---------------------------------------------------------------------------------------
-
-
-def by_reference(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot, account: str, /) -> Reacted:
-    """The signal rules by `engine.evaluate`: slow and plain, what the expert is compared with."""
-    seen, table = project(snapshot, vocabulary, account, ()), derivations(rules)
-    reactions: list[Reaction] = []
-    for rule in (r for r in rules if r.then):
-        for subject in everything(rule.for_each, seen):
-            at = Point(seen, (account_subject(seen), subject), {}, table)
-            if _fires(rule, at):
-                reactions += [_reaction(rule, subject, action, at) for action in rule.then]
-    return Reacted(tuple(reactions), tuple(_derived(rules, seen)))
-
-
-def everything(entity: str, seen: Projection) -> list[Subject]:
-    """Everything a signal rule can be about, whether held or not, in order of key."""
-    snapshot = seen.snapshot
-    if entity in ("instrument", "market"):
-        return [Subject(entity, s, snapshot.instruments[s]) for s in sorted(snapshot.instruments)]
-    if entity == "account":
-        return [account_subject(seen)]
-    if entity in ("signal", "pair", "quote", "position"):
-        key = "position.symbol" if entity == "position" else f"{entity}.id"
-        return sorted((Subject(entity, str(m[key]), m) for m in seen.members(entity)), key=lambda s: s.key)
-    return []
-
-
-def _fires(rule: Rule, at: Point) -> bool:
-    try:
-        return rule.when is None or bool(value(rule.when, at))
-    except MissingFactError as error:
-        raise SnapshotError("missing-fact", f"rule {rule.id}", str(error)) from None
-
-
-def _reaction(rule: Rule, subject: Subject, action: Action, at: Point) -> Reaction:
-    arguments = tuple((name, _argument(given, at)) for name, given in action.arguments)
-    return Reaction(rule.id, rule.title, subject.entity, subject.key, action.kind, arguments)
-
-
-def _argument(given: Term | str, at: Point) -> Fraction | str:
-    if isinstance(given, str):
-        return given
-    found = value(given, at)
-    return found if isinstance(found, Fraction) else str(found)
-
-
-def _derived(rules: Sequence[Rule], seen: Projection) -> Iterable[tuple[str, str, str, str]]:
-    table = derivations(rules)
-    for rule in sorted((r for r in rules if r.derive), key=lambda r: (r.stratum, r.id)):
-        for subject in everything(rule.for_each, seen):
-            at = Point(seen, (account_subject(seen), subject), {}, table)
-            if _fires(rule, at):
-                yield from ((name, subject.key, str(value(term, at)), rule.id) for name, term in rule.derive)
