@@ -52,6 +52,8 @@ from lexorder.engine.units import Kind
 LeafKind = OneOf["number", "raw", "flag", "word"]
 """number: times `?d`; raw: an integer of its own scale; flag: TRUE or FALSE; word: a value of an enumeration."""
 
+_NUMERIC = (Kind.NUMBER, Kind.DURATION)
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -327,7 +329,8 @@ class Lowering:
                 return self.multiplied(self.constant(value), by)
             case Negate(operand=x):
                 return self.number(x, by.scaled(Fraction(-1)), frame)
-            case Binary(op="+" | "-" as op, left=left, right=right):
+            case Binary(op="+" | "-" as op, left=left, right=right) if left.unit.kind in _NUMERIC:
+                # an instant less an instant is a duration, but an instant by itself is no number: it stays one leaf
                 sign = Fraction(1 if op == "+" else -1)
                 return self.sum(self.number(left, by, frame), self.number(right, by.scaled(sign), frame))
             case Binary(op="*", left=left, right=right):
@@ -449,7 +452,7 @@ class Lowering:
 
     def comparison(self, term: Compare, frame: Frame) -> Truth:
         """A comparison of any kind."""
-        if term.left.unit.kind in (Kind.NUMBER, Kind.DURATION):
+        if term.left.unit.kind in _NUMERIC:
             return self.compare(
                 _CLIPS[term.op], self.number(term.left, Times(), frame), self.number(term.right, Times(), frame)
             )
