@@ -22,7 +22,7 @@ from lexorder.engine.events import Event
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.clipslib import ffi, lib
 from lexorder.engine.expert.contexts import Context, Contexts
-from lexorder.engine.expert.emit import SIDE, default_word, plan, slot_of
+from lexorder.engine.expert.emit import NOBODY, SIDE, THIS, default_word, plan, slot_of
 from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.live import Live
 from lexorder.engine.expert.lower import variable_of
@@ -187,8 +187,10 @@ class ExpertBook:
         found: dict[tuple[str, str], Status] = {}
         for fact in session.facts("finding"):
             rule, subject = str(session.read(fact, b"rule")), str(session.read(fact, b"subject"))
-            if subject == "this" and order is not None:
+            if subject == THIS and order is not None:
                 subject = str(order["order.id"])
+            elif subject == NOBODY:
+                subject = ""
             status = Status(str(session.read(fact, b"status")))
             known = found.get((rule, subject))
             if known is None or _RANK[status] < _RANK[known]:
@@ -202,13 +204,13 @@ class ExpertBook:
         wanted = [k for k in exact.keys if k[0] in context.routed or k[:2] in context.routed]
         identifier = str(order["order.id"])
         return [
-            self._tell(rule, "this" if subject == identifier else subject, status) for rule, subject, status in wanted
+            self._tell(rule, THIS if subject == identifier else subject, status) for rule, subject, status in wanted
         ]
 
     def _tell(self, rule: str, subject: str, status: Status) -> Any:
         session, builder = self.session, self._verdict
         session.put(builder, b"rule", session.symbol(rule))
-        session.put(builder, b"subject", session.loose_symbol(subject or "unknown"))
+        session.put(builder, b"subject", session.loose_symbol(subject or NOBODY))
         session.put(builder, b"status", session.symbol(status.value))
         return session.add(builder)
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 from lexorder.engine.evaluate import Point, value
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.atoms import is_static
-from lexorder.engine.expert.emit import SIDE, Plan, Variant
+from lexorder.engine.expert.emit import SIDE, THIS, Plan, Variant
 from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.leaves import prepared, put_leaves
 from lexorder.engine.expert.live import TIME, Account, Live
@@ -366,7 +366,7 @@ class _Needs:
 
 
 def _label(rule: Rule, subject: Subject) -> str:
-    return "this" if rule.for_each == "order" else subject.key
+    return THIS if rule.for_each == "order" else subject.key
 
 
 def _held(state: Account, symbol: str) -> Fraction:

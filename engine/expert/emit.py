@@ -25,6 +25,8 @@ from lexorder.engine.terms import Field, Term, depends_on_fills
 from lexorder.engine.units import Kind
 
 SIDE = "order.side"
+THIS, NOBODY = "*this*", "*none*"
+"""How a finding names the order under test, and a subject whose key is not known: no identifier looks so."""
 _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,119}\Z")
 
 
@@ -206,7 +208,7 @@ def _rule_text(variant: Variant, sides: tuple[str, ...]) -> str:
     order_text = _order_pattern(variant, [v for v in used if v in of_order], order, sides)
     leaf_text = _leaf_pattern(variant, [v for v in used if v in of_leaves], leaves)
     test = f" (test {f.text(joined)})" if joined != f.YES else ""
-    subject = "?subject" if variant.template else "this"
+    subject = "?subject" if variant.template else THIS
     status = _status(lowered.passive)
     return (
         f"(defrule {variant.name}{leaf_text} {order_text}{test}"

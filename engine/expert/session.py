@@ -268,6 +268,14 @@ class Session:
         if not lib.FactExistp(fact) or lib.Retract(fact) != lib.RE_NO_ERROR or self.said:
             raise ExpertError("expert-fact", f"a fact could not be retracted: {self._heard()}")
 
+    def reset(self) -> None:
+        """Take all facts back and assert those of the deffacts. Raises ExpertError as `run` does."""
+        self.check_thread()
+        self.watched.start()
+        lib.Reset(self.environment)
+        self._newest = 0
+        self._settle()
+
     def run(self) -> int:
         """Fire rules until none is left; how many fired.
 
