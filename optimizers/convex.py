@@ -14,6 +14,7 @@ import hashlib
 import warnings
 from collections import OrderedDict
 from importlib import import_module
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ class Compiled(NamedTuple):
 
 
 _compiled: OrderedDict[bytes, Compiled] = OrderedDict()
+_filling = Lock()  # parameters of a compiled problem belong to one caller until it has its answer
 
 
 def propose(relaxation: Relaxation, *, seconds: float, solver: str = "clarabel") -> Proposal:
@@ -89,8 +91,13 @@ def _ask_clarabel(form: ConicForm, seconds: float, *, refine: bool) -> tuple[Any
 def ask_cvxpy(form: ConicForm, seconds: float) -> tuple[Any, Any]:
     """Return solution and duals from CVXPY (Clarabel below it); refused as `propose`.
 
-    The structure is compiled once and kept; later calls only fill parameters.
+    The structure is compiled once and kept; later calls only fill parameters, one caller at a time.
     """
+    with _filling:
+        return _ask_compiled(form, seconds)
+
+
+def _ask_compiled(form: ConicForm, seconds: float) -> tuple[Any, Any]:
     import cvxpy
 
     compiled = _compile(form)

@@ -37,6 +37,13 @@ def whole(values: Sequence[Any]) -> Ints:
     return result if small else np.array(values, dtype=object)
 
 
+def from_floats(values: NDArray[np.float64]) -> Ints:
+    """Return whole-valued floats as integers, exactly; beyond 2**60 as Python integers."""
+    if not values.size or np.abs(values).max() < WHOLE_MAX:
+        return values.astype(np.int64)
+    return np.array([int(v) for v in values.tolist()], dtype=object)
+
+
 @dataclass(frozen=True, slots=True)
 class Kinks:
     """The j-th break of every entry that has one: entry index, place, and the change of poly there.

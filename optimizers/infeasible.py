@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexorder.engine.certificate import Cases, Infeasible, Leaf, Split, Tree
-from lexorder.optimizers.functiontable import Ints
+from lexorder.optimizers.functiontable import Ints, from_floats
 from lexorder.optimizers.highs import Floats
 from lexorder.optimizers.lagrangian import refutes
 from lexorder.optimizers.lots import accepts
@@ -128,7 +128,7 @@ def _refute(rows: RowTable, node: _Node, budget: _Budget, whole: Scope) -> Tree:
     for multipliers in _ratios(duals):
         if refutes(rows, multipliers, scope.low, scope.high):
             return Leaf(_fewest(rows, multipliers, scope))
-    nearest = np.clip(np.rint(near).astype(np.int64), scope.low, scope.high)
+    nearest = np.clip(from_floats(np.rint(near)), scope.low, scope.high)
     if accepts(rows, whole, nearest):
         raise FoundHoldings(nearest)
     if node.open:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lexorder.optimizers.functiontable import Ints
+from lexorder.optimizers.functiontable import Ints, from_floats
 from lexorder.optimizers.milp import RowProgram, Scope
 from lexorder.optimizers.objective import ObjectiveTable
 from lexorder.optimizers.refusals import ProposalError
@@ -41,7 +41,7 @@ def round_toward(proposal: Floats, held: Ints, scope: Scope) -> Ints:
     """Return whole holdings between `held` and `proposal` (shape (N,), units), within bounds."""
     start = np.clip(held, scope.low, scope.high)
     move = proposal - start.astype(float)
-    whole = np.trunc(move + np.sign(move) * SNAP).astype(np.int64)
+    whole = from_floats(np.trunc(move + np.sign(move) * SNAP))
     rounded: Ints = np.clip(start + whole, scope.low, scope.high)
     return rounded
 

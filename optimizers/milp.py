@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lexorder.engine.certificate import Function
 from lexorder.optimizers.conic import shape_of
-from lexorder.optimizers.functiontable import Ints
+from lexorder.optimizers.functiontable import Ints, from_floats
 from lexorder.optimizers.highs import Answer, Floats, Indexes, LinearProgram
 from lexorder.optimizers.rowtable import RowTable
 
@@ -264,7 +264,7 @@ class RowProgram:
 
     def holdings(self, answer: Answer) -> Ints:
         """Return the nearest whole holdings within the bounds, shape (N,), units."""
-        nearest = np.rint(answer.values[self.x]).astype(np.int64)
+        nearest = from_floats(np.rint(answer.values[self.x]))
         inside: Ints = np.clip(nearest.astype(self.scope.low.dtype), self.scope.low, self.scope.high)
         return inside
 

@@ -204,7 +204,8 @@ class ObjectiveTable:
     def _exposure_table(self) -> Ints:
         bound = np.abs(self.floats) @ (self.reach.astype(float) + 2)
         bound = bound + np.abs(self.constants.astype(float))
-        fits = self.loadings.dtype != object and (bound < INT64_SAFE).all()
+        small = self.reach.dtype != object and self.loadings.dtype != object
+        fits = small and (bound < INT64_SAFE).all()
         return self.loadings if fits else self.loadings.astype(object)
 
     def exposures(self, holdings: Ints) -> list[int]:

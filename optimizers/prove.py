@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexorder.engine.certificate import Function
-from lexorder.optimizers.functiontable import Ints
+from lexorder.optimizers.functiontable import Ints, from_floats
 from lexorder.optimizers.lots import accepts
 from lexorder.optimizers.milp import Scope
 from lexorder.optimizers.rowtable import RowTable
@@ -65,7 +65,7 @@ class _Question:
         self.solver = z3.SolverFor("QF_LIA", ctx=self.context)
         self.x = [z3.Int(f"x{n}", self.context) for n in range(len(rows.held))]
         self.low, self.high = scope.low.tolist(), scope.high.tolist()
-        self.target = np.clip(np.rint(target).astype(np.int64), scope.low, scope.high).tolist()
+        self.target = np.clip(from_floats(np.rint(target)), scope.low, scope.high).tolist()
         self.squares: dict[int, Any] = {}
         for n, x in enumerate(self.x):
             self.solver.add(x >= self.low[n], x <= self.high[n])

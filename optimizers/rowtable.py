@@ -45,9 +45,9 @@ class RowTable:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.held = whole([n.held for n in problem.names])
-        self.lower = whole([n.lower for n in problem.names])
-        self.upper = whole([n.upper for n in problem.names])
+        # One array, so that all three have one type: holdings move between them.
+        ends = [[n.held, n.lower, n.upper] for n in problem.names]
+        self.held, self.lower, self.upper = whole(ends).reshape(-1, 3).T.copy()
         rows = problem.rows
         frozen = problem.frozen
         pairs = [(r, n, f) for r, row in enumerate(rows) for n, f in row.functions if n not in frozen]

@@ -233,3 +233,60 @@ def test_all_solvers_failing_is_a_refusal(monkeypatch) -> None:
     with pytest.raises((UndecidedError, UnsafeStartError)) as refusal:
         solve(problem)
     assert isinstance(refusal.value, SolverError)
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "kind"),
+    [
+        ((), (), "Solution"),
+        ((), (Row("never", -1),), "Conflict"),
+        ((Name("A", 50, 0, 9),), (), "Solution"),
+        ((Name("A", 50, 0, 9),), (Row("keep", -60, ((0, Function.linear(-1)),)),), "Conflict"),
+        ((Name("A", 0, 0, 10**30),), (Row("r", 10**40, ((0, Function.linear(10**12)),)),), "Solution"),
+    ],
+)
+def test_odd_problems_have_answers(names, rows, kind: str) -> None:
+    answer = solve(Problem(names, (), rows))
+    assert type(answer).__name__ == kind
+    assert verify(answer.text).valid
+
+
+def banded(room: int, *, gain: int) -> Problem:
+    """Ten A for ten B with `room` to spare above and below; B is worth `gain` more than A."""
+    names = (Name("A", 10, 0, 10), Name("B", 0, 0, 10))
+    line = ((0, Function.linear(1)), (1, Function.linear(1)))
+    back = ((0, Function.linear(-1)), (1, Function.linear(-1)))
+    goal = Objective("1", ((0, Function.linear(-1)), (1, Function.linear(-1 - gain))))
+    rows = (Row("cash", 10 + room, line), Row("invested", room - 10, back))
+    return Problem(names, (), rows, (), goal)
+
+
+def test_a_list_cut_short_is_returned_where_it_is_worth_it() -> None:
+    answer = solve(banded(2, gain=5), settings=Settings(waves_max=2))
+    assert isinstance(answer, Solution)
+    assert answer.trimmed == ("A", "B")
+    assert len(answer.waves) == 2
+
+
+def test_a_list_that_cannot_begin_is_refused() -> None:
+    with pytest.raises(UnsafePathError) as refusal:
+        solve(banded(0, gain=5))
+    assert refusal.value.rows == ("cash", "invested")
+
+
+def test_the_search_for_a_proof_may_meet_holdings_instead(monkeypatch) -> None:
+    monkeypatch.setattr(module, "whole_units", lambda *_, **__: None)
+    answer = solve(tight(10**4))
+    assert isinstance(answer, Solution)
+    assert "search for a proof" in answer.route.reason
+    assert verify(answer.text).valid
+
+
+def test_z3_is_the_last_resort(monkeypatch) -> None:
+    monkeypatch.setattr(module, "whole_units", lambda *_, **__: None)
+    monkeypatch.setattr(module, "prove", lambda *_, **__: None)
+    answer = solve(conditional(20, 1, pairs=2), settings=Settings(seconds=3))
+    assert isinstance(answer, Solution)
+    assert answer.route.path == "z3"
+    with pytest.raises(UndecidedError):
+        solve(realistic(20, 1), settings=Settings(route="convex"))
