@@ -10,7 +10,7 @@ called not analysable and no largest quantity is claimed. Before: `symbolic.py`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
@@ -29,9 +29,9 @@ from lexorder.engine.symbolic import Unknown, condition, number
 from lexorder.engine.terms import Aggregate, Compare, Field, Term, depends_on_fills
 from lexorder.engine.verdict import Status
 from lexorder.engine.worst import (
+    Known,
     Part,
     Prepared,
-    by_symbol,
     greatest_excess,
     judge_subject,
     narrowed,
@@ -48,21 +48,25 @@ CORNERS_MAX = 64
 ADMITTED = (Status.PASS, Status.PASSIVE, Status.NOT_APPLICABLE)
 
 
+View = tuple[Projection, Known]
+"""Where a rule is studied: the whole account and nothing known, or the ordered name and the excesses of the account."""
+
+
 def largest(
-    rules: Sequence[Prepared], projection: Projection, derived: Derivations, cap: int
+    rules: Sequence[Prepared], view: Callable[[int], View], derived: Derivations, cap: int
 ) -> tuple[Largest, Mapping[str, int]]:
     """The largest quantity from 1 to `cap` that every rule admits (0: none), and each rule's own.
 
-    `binding` are the rules that refuse one share more, empty when the cap is admitted; rules that only warn never bind.
-    With a rule that is not analysable nothing is claimed: the quantity is 0, `note` says why, and the mapping leaves
-    that rule out.
+    `view` gives the projection to study a rule on, by its index. `binding` are the rules that refuse one share more,
+    empty when the cap is admitted; rules that only warn never bind. With a rule that is not analysable nothing is
+    claimed: the quantity is 0, `note` says why, and the mapping leaves that rule out.
     """
     by_rule: dict[str, Intervals] = {}
     unknown: list[str] = []
     stops = {p.rule.id for p in rules if p.rule.severity is not Severity.WARN}
-    for prepared in rules:
+    for index, prepared in enumerate(rules):
         try:
-            by_rule[prepared.rule.id] = admitted(prepared, projection, derived, cap)
+            by_rule[prepared.rule.id] = admitted(prepared, view(index), derived, cap)
         except InexpressibleError:
             unknown += {prepared.rule.id} & stops
     tops = {rule: found[-1][1] if found else 0 for rule, found in by_rule.items()}
@@ -74,18 +78,19 @@ def largest(
     return Largest(best, stop if best < cap else ()), tops
 
 
-def admitted(prepared: Prepared, projection: Projection, derived: Derivations, cap: int) -> Intervals:
+def admitted(prepared: Prepared, view: View, derived: Derivations, cap: int) -> Intervals:
     """The quantities from 1 to `cap` that one rule admits for all its subjects. Raises InexpressibleError."""
+    projection, known = view
     found = joined([(1, cap)])
     account = account_subject(projection)
     for subject in subjects_of(prepared.rule, projection):
         at = Point(projection, (account, subject), {}, derived)
         try:
-            found = common(found, _for_subject(prepared, at, cap))
+            found = common(found, _for_subject(prepared, at, cap, known))
         except MissingFactError:
             return ()
         except InexpressibleError:
-            if cap > TRIED_MAX:
+            if cap > TRIED_MAX or known:
                 raise
             found = common(found, _tried(prepared, at, cap))
     return found
@@ -104,26 +109,32 @@ def with_quantity(at: Point, quantity: int) -> Point:
     return replace(at, projection=replace(at.projection, orders=(order,)), stack=stack)
 
 
-def _for_subject(prepared: Prepared, at: Point, cap: int) -> Intervals:
+def _for_subject(prepared: Prepared, at: Point, cap: int, known: Known) -> Intervals:
     if not at.stack[-1].key:
         return ()
-    study = _Study(at, cap)
+    given: Any = at.projection.orders[0]["order.quantity"]
+    study = _Study(at, max(cap, int(given)), known)
     applies: Intervals = study.everywhere
     if prepared.guard is not None:
         applies = condition(prepared.guard, at, study.still())
     if not applies:
         return study.everywhere
-    parts = (study.admits(part, prepared.rule.may_improve) for part in prepared.parts)
+    parts = (study.admits(place, part, prepared.rule.may_improve) for place, part in enumerate(prepared.parts))
     held = reduce(common, parts, study.everywhere)
-    return joined((*held, *complement(applies, 0, cap)))
+    return joined((*held, *complement(applies, 0, study.cap)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Study:
-    """One subject's requirement as a function of the order's quantity, 0 to `cap`."""
+    """One subject's requirement as a function of the order's quantity, 0 to `cap` (the given quantity is within).
+
+    `known` are excesses at the given quantity: then the point sees only the ordered name, whose part of a sum over
+    names differs from the whole by a constant.
+    """
 
     at: Point
     cap: int
+    known: Known
 
     @property
     def everywhere(self) -> Intervals:
@@ -162,20 +173,28 @@ class _Study:
 
     # ---- what is admitted --------------------------------------------------------------------------
 
-    def admits(self, part: Part, may_improve: bool) -> Intervals:
+    def admits(self, place: int, part: Part, may_improve: bool) -> Intervals:
         """The quantities for which a part is not breached."""
         if not part.measured:
             return self.holds(part)
         strict = isinstance(part.term, Compare) and part.term.op in ("<", ">")
-        worst = self.worst(part, new=True)
+        worst = self.placed(self.worst(part, new=True), place, 0)
         held = worst.at_most(strict=strict)
         if held == self.everywhere or not may_improve:
             return held
-        before = self.worst(part, new=False)
+        before = self.placed(self.worst(part, new=False), place, 1)
         old = common(complement(before.at_most(strict=strict), 0, self.cap), (worst - before).at_most())
         if part.reads_holdings:
             old = common(old, self.without_flip())
         return joined((*held, *old))
+
+    def placed(self, excess: Piecewise, place: int, which: int) -> Piecewise:
+        """The excess of the whole account, from that of the ordered name and what is known at the given quantity."""
+        pair = self.known.get(place)
+        if pair is None:
+            return excess
+        given: Any = self.at.projection.orders[0]["order.quantity"]
+        return excess + constant(pair[which] - excess(int(given)), 0, self.cap)
 
     def holds(self, part: Part) -> Intervals:
         """The quantities for which a condition holds in every state."""
@@ -211,21 +230,22 @@ class _Study:
         )
         term = settled(part.term, self.at) if narrow else part.term
         total = self.excess(part.term, self.at, {}, self.still())
-        for block, filling in self.blocks(linear, new):
+        for block, filling in self.blocks(part, new):
             symbol = block[0].symbol if block else self.order.symbol
             alone = narrowed(self.at, symbol) if narrow else self.at
             best = self.block(part, term, alone, (block, filling))
             total += best - self.excess(term, alone, {}, self.still())
         return total
 
-    def blocks(self, linear: bool, new: bool) -> list[tuple[list[Move], bool]]:
+    def blocks(self, part: Part, new: bool) -> list[tuple[list[Move], bool]]:
         """Working orders that are judged together, and whether the order under test is judged with them."""
-        if linear:
+        if part.kind is TermClass.LINEAR:
             alone: list[tuple[list[Move], bool]] = [([m], False) for m in self.working]
             return [*alone, ([], True)] if new else alone
-        symbol = self.order.symbol
-        others = [(b, False) for b in by_symbol(self.working) if b[0].symbol != symbol]
-        return [*others, ([m for m in self.working if m.symbol == symbol], new)]
+        found = blocks(part.term, self.at.projection, [self.order, *self.working])
+        own = next(block for block in found if self.order in block)
+        others = [(block, False) for block in found if block is not own]
+        return [*others, ([m for m in own if m is not self.order], new)]
 
     def block(self, part: Part, term: Compare, at: Point, movers: tuple[list[Move], bool]) -> Piecewise:
         """The greatest excess over the states of some working orders, with the order under test or without."""

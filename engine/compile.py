@@ -2,16 +2,17 @@
 
 In: rules, vocabulary, snapshot; then events and orders. Out: the answers of `ports.Exact`. Guaranteed: the meaning of
 `judge.py` in statuses, margins and evidence (`tests/agreement` compares them); where the reference has too many states
-to look at, this may decide. One order goes through the generated check first: a rule it clears passes or does not apply;
-every other rule is judged by `worst.py`, and so is everything when a fact is missing. Refused: nothing; what cannot be
-known is an undecided finding. Not safe to share between threads. Why two paths: most orders pass, and saying so takes
-microseconds; evidence is only worked out where someone will read it.
+to look at, this may decide. One order goes through the generated check first: a rule it clears passes or does not
+apply; every other rule is judged by `worst.py`, from the sums kept where they are known. Refused: nothing; what cannot
+be known is an undecided finding. Not safe to share between threads. Why two paths: most orders pass, and saying so
+takes microseconds; evidence is only worked out where someone will read it.
 Before: `fastpath.py`, `totals.py`, `worst.py`. After: `desk.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from lexorder.engine import breakpoints, fastpath
 from lexorder.engine.decision import Largest
@@ -32,10 +33,10 @@ from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer
 from lexorder.engine.rule import Facts, Rule
-from lexorder.engine.snapshot import MissingFactError, Snapshot
-from lexorder.engine.totals import Books, Line
+from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot
+from lexorder.engine.totals import Books
 from lexorder.engine.verdict import Finding, Status
-from lexorder.engine.worst import Prepared, judge, prepared
+from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
 
 PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
 
@@ -97,49 +98,65 @@ class CompiledBook:
             if order["order.account"] != account:
                 return self._answer(self.findings(account, orders))
             failed = check.run(order, values, book.values, self.books.trader)
-        except KeyError:
-            return self._unprepared(account, order)
-        except MissingFactError:
-            return self._answer(self.findings(account, orders))
+        except (KeyError, MissingFactError):
+            return self._carefully(account, order)
         if not failed and passed is not None:
             return passed
-        return self._rest(account, orders, check, failed)
+        return self._rest(account, order, check, failed)
 
-    def _unprepared(self, account: str, order: Facts) -> ExactAnswer:
-        """The first order of its kind, account or name, or one that lacks a fact."""
-        line = self._line(account, order)
-        check = self.plan.checks.get((str(order.get("order.side")), str(order.get("order.ord_type"))))
-        if line is None or check is None:
+    def _carefully(self, account: str, order: Facts) -> ExactAnswer:
+        """The first order of its kind, account or name, or one for which a fact is missing."""
+        check = self._prepare(account, order)
+        if check is None:
             return self._answer(self.findings(account, (order,)))
+        book = self.books.book(account)
+        line = self.books.line(book, str(order["order.symbol"]))
         try:
-            failed = check.run(order, line.values, self.books.book(account).values, self.books.trader)
+            failed = check.careful(order, line.values, book.values, self.books.trader)
         except (KeyError, MissingFactError):
             return self._answer(self.findings(account, (order,)))
-        return self._rest(account, (order,), check, failed)
+        return self._rest(account, order, check, failed)
 
-    def _line(self, account: str, order: Facts) -> Line | None:
-        """Make ready for orders like this one: the check, the account's book, the name's line."""
+    def _prepare(self, account: str, order: Facts) -> Check | None:
+        """Make ready for orders like this one; None when it lacks what every order has."""
         side, kind, symbol = (order.get(f"order.{word}") for word in ("side", "ord_type", "symbol"))
         if not isinstance(side, str) or not isinstance(kind, str) or not isinstance(symbol, str):
+            return None
+        if order.get("order.account") != account:
             return None
         check = self.plan.check(side, kind)
         if self.plan.layout.size != self._size:
             self._build()
         passed = ExactAnswer(frozenset(), len(check.fast), _nothing) if not check.slow else None
         self._checks[side, kind] = (check, passed)
-        if order.get("order.account") != account:
-            return None
-        return self.books.line(self.books.book(account), symbol)
+        return check
 
-    def _rest(self, account: str, orders: tuple[Facts, ...], check: Check, failed: tuple[int, ...]) -> ExactAnswer:
-        """The answer when some rules need the general path."""
-        asked = sorted({*failed, *check.slow})
-        if not asked:
-            return ExactAnswer(frozenset(), len(check.fast), _nothing)
-        seen = self.live.projection(account, orders)
-        found = [f for i in asked for f in judge(self.plan.prepared[i], seen, self.plan.derivations)]
-        cleared = len(check.fast) - len(set(failed))
-        return self._answer(found, cleared)
+    def _rest(self, account: str, order: Facts, check: Check, failed: tuple[int, ...]) -> ExactAnswer:
+        """The answer when some rules could not be cleared, or cannot be judged by the generated check."""
+        asked = dict.fromkeys(sorted({*failed, *check.slow}))
+        found: list[Finding] = []
+        if asked:
+            known = self._excesses(account, order, check) if failed else {}
+            narrow = self.live.narrow(account, str(order["order.symbol"]), (order,))
+            seen: Projection | None = None
+            for index in asked:
+                rule = self.plan.prepared[index]
+                own = known.get(index, {})
+                if index not in check.slow and rule.compact and _is_complete(rule, own):
+                    found.append(judge_compact(rule, narrow, self.plan.derivations, own))
+                else:
+                    seen = seen or self.live.projection(account, (order,))
+                    found += judge(rule, seen, self.plan.derivations)
+        return self._answer(found, len(check.fast) - len(set(failed)))
+
+    def _excesses(self, account: str, order: Facts, check: Check) -> dict[int, dict[int, tuple[Fraction, Fraction]]]:
+        """The exact excesses by rule and conjunct, where the kept totals give them."""
+        book = self.books.book(account)
+        line = self.books.line(book, str(order["order.symbol"]))
+        found: dict[int, dict[int, tuple[Fraction, Fraction]]] = {}
+        for (rule, part), pair in check.measure(order, line.values, book.values, self.books.trader).items():
+            found.setdefault(rule, {})[part] = pair
+        return found
 
     @staticmethod
     def _answer(found: Sequence[Finding], cleared: int = 0) -> ExactAnswer:
@@ -153,8 +170,20 @@ class CompiledBook:
 
     def largest(self, account: str, order: Facts, cap: int) -> tuple[Largest, Mapping[str, int]]:
         """The largest compliant quantity of an order up to `cap`, and each rule's own; see `breakpoints.largest`."""
-        seen = self.live.projection(account, (order,))
-        return breakpoints.largest(self.plan.prepared, seen, self.plan.derivations, cap)
+        check = self._prepare(account, order)
+        try:
+            known = self._excesses(account, order, check) if check else {}
+        except (KeyError, MissingFactError):
+            known = {}
+        narrow = self.live.narrow(account, str(order["order.symbol"]), (order,))
+        whole = self.live.projection(account, (order,))
+
+        def view(index: int) -> breakpoints.View:
+            rule, own = self.plan.prepared[index], known.get(index, {})
+            compact = check is not None and index in check.fast and rule.compact and _is_complete(rule, own)
+            return (narrow, own) if compact else (whole, {})
+
+        return breakpoints.largest(self.plan.prepared, view, self.plan.derivations, cap)
 
     # ---- events ------------------------------------------------------------------------------------
 
@@ -223,6 +252,11 @@ class CompiledBook:
         if timed:
             for symbol in self.fresh.turned(self.live):
                 self._refresh(symbol, self.fresh.names)
+
+
+def _is_complete(rule: Prepared, known: Mapping[int, object]) -> bool:
+    """Whether the excess of every conjunct that depends on fills is known."""
+    return all(number in known for number, part in enumerate(rule.parts) if part.depends)
 
 
 def _nothing() -> Sequence[Finding]:

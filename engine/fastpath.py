@@ -24,6 +24,7 @@ from lexorder.engine.integers import NotFastError, Num
 from lexorder.engine.lowering import HEAD, LINE_KINDS, Env, Lowering, scope_of
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule, TermClass
+from lexorder.engine.sharing import shared
 from lexorder.engine.slots import Table, names_read
 from lexorder.engine.snapshot import BUY, MissingFactError
 from lexorder.engine.subjects import reaches_everything
@@ -38,7 +39,7 @@ from lexorder.engine.terms import (
     depends_on_fills,
 )
 from lexorder.engine.totals import Contribution, Share, Total
-from lexorder.engine.units import COUNT, TEXT
+from lexorder.engine.units import COUNT, RATIO, TEXT
 from lexorder.engine.worst import Part, Prepared
 
 Function = Callable[[Mapping[str, Any], list[Any], list[Any], Callable[[str], list[Any]]], tuple[int, ...]]
@@ -55,11 +56,22 @@ _SHARES = (
 Weighted = tuple[Fraction, Term]
 
 
+Excesses = dict[tuple[int, int], tuple[Fraction, Fraction]]
+"""By rule and conjunct: the greatest excess over all states, and that without the order under test."""
+Measure = Callable[[Mapping[str, Any], list[Any], list[Any], Callable[[str], list[Any]]], Excesses]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The generated function, the indexes of the rules it judges and of those it does not, and its source."""
+    """The generated functions for one kind of order, and the indexes of the rules they judge and do not judge.
+
+    `run` is all or nothing: it raises when any fact is missing. `careful` answers then: rules that miss a fact are
+    among those that may not pass. `measure` gives exact excesses of the requirements that depend on fills.
+    """
 
     run: Function
+    careful: Function
+    measure: Measure
     fast: tuple[int, ...]
     slow: tuple[int, ...]
     source: str
@@ -100,9 +112,15 @@ def write(rules: Sequence[Prepared], layout: Layout, known: Mapping[str, str]) -
         except NotFastError:
             slow.append(index)
     source = writer.source()
-    space: dict[str, Any] = {"positive": _positive, **writer.constants}
+    space: dict[str, Any] = {
+        "positive": _positive,
+        "alone": _alone,
+        "Missing": MissingFactError,
+        "Fraction": Fraction,
+        **writer.constants,
+    }
     exec(compile(source, "<generated check>", "exec"), space)  # noqa: S102 - see the module's docstring
-    return Check(space["check"], tuple(fast), tuple(slow), source)
+    return Check(space["check"], space["careful"], space["measure"], tuple(fast), tuple(slow), source)
 
 
 def _positive(divisor: int) -> int:
@@ -118,37 +136,46 @@ class _Writer:
     def __init__(self, layout: Layout, known: Mapping[str, str]) -> None:
         self.layout = layout
         self.vocabulary = layout.vocabulary
-        self.body: list[str] = []
+        self.bodies: list[tuple[int, list[str]]] = []
+        self.measures: list[str] = []
         self.constants: dict[str, Any] = {}
         self.sign = "+" if known["order.side"] == BUY else "-"
         self.lower = Lowering(
             layout.vocabulary, layout.derived, known, layout.account, layout.line, layout.trader, self.still_total
         )
 
-    # ---- the function ------------------------------------------------------------------------------
+    # ---- the functions -----------------------------------------------------------------------------
 
     def source(self) -> str:
-        """The whole function."""
-        text = "\n".join(self.body)
-        lines = ["def check(o, L, A, trader):", "    r = ()", *self.reading(text)]
-        return "\n".join([*lines, *self.body, "    return r", ""])
+        """All three functions."""
+        plain = [line for _, lines in self.bodies for line in lines]
+        quick = self.function("check", ["r = ()"], shared(plain), "r")
+        tried = [line for index, lines in self.bodies for line in _tried(lines, f"r += ({index},)")]
+        measured = [line for measure in self.measures for line in _tried([measure], "pass")]
+        careful = self.function("careful", ["r = ()"], tried, "r")
+        return quick + careful + self.function("measure", ["m = {}"], measured, "m")
+
+    def function(self, name: str, start: list[str], body: list[str], result: str) -> str:
+        """One function: the order's facts, then the body."""
+        lines = [*start, *self.reading("\n".join(body)), *body, f"return {result}"]
+        return "\n".join([f"def {name}(o, L, A, trader):", *(f"    {line}" for line in lines), ""])
 
     def reading(self, text: str) -> list[str]:
         """The lines that take the order's facts and the holding's ends into local names."""
-        if re.search(r"\b(x1|hi|lo)\b", text):
-            self.lower.order_numbers.setdefault("order.quantity", f"n{len(self.lower.order_numbers)}")
-        lines = [line for name, code in self.lower.order_numbers.items() for line in self.number(name, code)]
-        lines += [f"    {code} = {self.fact(name)}" for name, code in self.lower.order_texts.items()]
-        quantity = self.lower.order_numbers.get("order.quantity", "")
+        quantity = self.quantity()
         rises = self.sign == "+"
         ends = {
-            "T": '    T = trader(o["order.trader"])',
-            "x0": "    x0 = L[0]",
-            "x1": f"    x1 = L[0] {self.sign} {quantity}",
-            "lo": "    lo = L[1]" if rises else f"    lo = L[1] - {quantity}",
-            "hi": f"    hi = L[2] + {quantity}" if rises else "    hi = L[2]",
+            "T": 'T = trader(o["order.trader"])',
+            "x0": "x0 = L[0]",
+            "x1": f"x1 = L[0] {self.sign} {quantity}",
+            "lo": "lo = L[1]" if rises else f"lo = L[1] - {quantity}",
+            "hi": f"hi = L[2] + {quantity}" if rises else "hi = L[2]",
         }
-        return lines + [line for word, line in ends.items() if re.search(rf"\b{word}\b", text)]
+        needed = [line for word, line in ends.items() if re.search(rf"\b{word}\b", text)]
+        used = set(re.findall(r"\b[nt]\d+\b", "\n".join([text, *needed])))
+        lines = [x for name, code in self.lower.order_numbers.items() if code in used for x in self.number(name, code)]
+        texts = self.lower.order_texts.items()
+        return [*lines, *(f"{code} = {self.fact(name)}" for name, code in texts if code in used), *needed]
 
     def fact(self, name: str) -> str:
         """Source that reads an order fact, with the vocabulary's default."""
@@ -162,11 +189,10 @@ class _Writer:
     def number(self, name: str, code: str) -> list[str]:
         """An order fact as an integer of its scale. The slots of Fraction are read because its properties are slow."""
         scale = self.lower.scale_of(name)
-        lines = [f"    {code} = {self.fact(name)}", f"    d = {code}._denominator"]
+        lines = [f"{code} = {self.fact(name)}", f"d = {code}._denominator"]
         if scale == 1:
-            return [*lines, "    if d != 1: raise KeyError('scale')", f"    {code} = {code}._numerator"]
-        finer = f"    if {scale} % d: raise KeyError('scale')"
-        return [*lines, finer, f"    {code} = {code}._numerator * ({scale} // d)"]
+            return [*lines, "if d != 1: raise KeyError('scale')", f"{code} = {code}._numerator"]
+        return [*lines, f"if {scale} % d: raise KeyError('scale')", f"{code} = {code}._numerator * ({scale} // d)"]
 
     # ---- a rule ------------------------------------------------------------------------------------
 
@@ -175,9 +201,11 @@ class _Writer:
         marks = [(t, t.mark()) for t in (self.layout.account, self.layout.line, self.layout.trader)]
         totals, known = len(self.layout.totals), dict(self.layout.known)
         numbers, texts = dict(self.lower.order_numbers), dict(self.lower.order_texts)
+        measures = list(self.measures)
         try:
-            self.body += self.judged(index, prepared)
+            self.bodies.append((index, self.judged(index, prepared)))
         except NotFastError:
+            self.measures = measures
             for table, mark in marks:
                 table.back_to(mark)
             del self.layout.totals[totals:]
@@ -191,15 +219,15 @@ class _Writer:
             raise NotFastError("shares have several scales")
         env = self.bound(prepared.rule)
         fails = f"r += ({index},)"
-        lines = [f"    if not {self.group(env)}: {fails}"] if self.group(env) else []
+        lines = [f"if not {self.group(env)}: {fails}"] if self.group(env) else []
         guard = "True" if prepared.guard is None else self.lower.condition(prepared.guard, env)
         if guard == "False":
             return lines
-        indent = "    " if guard == "True" else "        "
-        inner = [f"{indent}{line}" for part in prepared.parts for line in self.part(part, env, fails)]
-        if guard == "True" or not inner:
-            return lines + (inner if guard == "True" else [f"    {guard}"])
-        return [*lines, f"    if {guard}:", *inner]
+        parts = [self.part(part, env, (index, number)) for number, part in enumerate(prepared.parts)]
+        inner = [line for found in parts for line in found]
+        if guard == "True":
+            return lines + inner
+        return [*lines, f"if {guard}:", *(f"    {line}" for line in inner)] if inner else [*lines, guard]
 
     def bound(self, rule: Rule) -> Env:
         """What is bound in a rule that has exactly one subject for one order."""
@@ -218,41 +246,47 @@ class _Writer:
         groups = self.vocabulary.entities[env.kinds[-1]].groups
         return self.lower.text(Field(TEXT, groups), Env(("account", "instrument"))) if groups else ""
 
-    def part(self, part: Part, env: Env, fails: str) -> list[str]:
+    def part(self, part: Part, env: Env, key: tuple[int, int]) -> list[str]:
         """The lines of one conjunct."""
         if part.depends:
-            return self.filled(part, env, fails)
+            return self.filled(part, env, key)
         held = self.lower.condition(part.term, env)
-        return [] if held == "True" else [f"if not {held}: {fails}"]
+        return [] if held == "True" else [f"if not {held}: r += ({key[0]},)"]
 
     # ---- requirements that depend on fills ---------------------------------------------------------
 
-    def filled(self, part: Part, env: Env, fails: str) -> list[str]:
+    def filled(self, part: Part, env: Env, key: tuple[int, int]) -> list[str]:
         """The lines of a comparison judged at its worst state."""
         if not part.measured or part.kind is TermClass.MIXED_INTEGER or not isinstance(part.term, Compare):
             raise NotFastError("no closed form")
-        terms, lines = self.excess(part.term, env, fails)
+        fails = f"r += ({key[0]},)"
+        terms, divisor = self.excess(part.term, env)
         moving = [(c, t) for c, t in terms if depends_on_fills(t)]
-        rest = self.sum([(c, t) for c, t in terms if not depends_on_fills(t)], env)
-        op = "<" if part.term.op in ("<", ">") else "<="
         if all(isinstance(t, Aggregate) for _, t in moving):
-            more, worst = self.summed(part, moving, env)
+            worst, before = self.summed(part, moving, env)
         else:
-            more, worst = self.single(moving, env)
-        held = [f"({integers.added(w, rest).code} {op} 0)" for w in worst]
-        return [*lines, *more, f"if not ({' and '.join(held)}): {fails}"]
+            worst, before = self.single(moving, env)
+        rest = self.rest([(c, t) for c, t in terms if not depends_on_fills(t)], env, worst[0].scale)
+        ends = [integers.added(w, rest) for w in worst]
+        starts = [integers.added(w, rest) for w in before]
+        self.measures.append(f"m[{key}] = ({_exact(ends, divisor)}, {_exact(starts, divisor)})")
+        op = "<" if part.term.op in ("<", ">") else "<="
+        held = " and ".join(f"({w.code} {op} 0)" for w in ends)
+        checked = [f"if not {integers.compared('>', divisor, Num('0'))}: {fails}"] if divisor.literal is None else []
+        return [*checked, f"if not ({held}): {fails}"]
 
-    def excess(self, term: Compare, env: Env, fails: str) -> tuple[list[Weighted], list[str]]:
-        """Weighted terms that add up to the excess, and lines that check divisors multiplied out."""
-        left, right, lines = term.left, term.right, []
+    def excess(self, term: Compare, env: Env) -> tuple[list[Weighted], Num]:
+        """Weighted terms that add up to the excess times a divisor, and this divisor, to be checked above zero."""
+        left, right, divisor = term.left, term.right, Num("1")
         if isinstance(left, Binary) and left.op == "/" and depends_on_fills(left.left):
-            divisor = left.right
-            if depends_on_fills(divisor):
+            if depends_on_fills(left.right):
                 raise NotFastError("the divisor depends on fills")
-            lines.append(f"if not {integers.compared('>', self.lower.number(divisor, env), Num('0'))}: {fails}")
-            left, right = left.left, Binary(right.unit.times(divisor.unit), "*", right, divisor)
+            if not isinstance(left.right, Literal):
+                divisor = self.lower.number(left.right, env)
+                right = Binary(right.unit.times(left.right.unit), "*", right, left.right)
+                left = left.left
         sign = Fraction(1 if term.op in ("<", "<=") else -1)
-        return [*self.addends(left, sign, env), *self.addends(right, -sign, env)], lines
+        return [*self.addends(left, sign, env), *self.addends(right, -sign, env)], divisor
 
     def addends(self, term: Term, weight: Fraction, env: Env) -> list[Weighted]:
         """A term as a weighted sum of terms that are no sums themselves."""
@@ -273,14 +307,28 @@ class _Writer:
         parts = [integers.multiplied(integers.constant(c), self.lower.number(t, env)) for c, t in terms]
         return reduce(integers.added, parts, Num("0"))
 
-    def single(self, moving: Sequence[Weighted], env: Env) -> tuple[list[str], list[Num]]:
-        """The excess at both ends of the subject's own holding."""
+    def rest(self, terms: Sequence[Weighted], env: Env, scale: int) -> Num:
+        """The part of an excess that no fill changes; what the account alone decides is one number, at `scale`."""
+        own = [(c, t) for c, t in terms if self.lower.places(t, env) == {"A"}]
+        other = self.sum([pair for pair in terms if pair not in own], env)
+        if not own:
+            return other
+        weighted = [Binary(t.unit, "*", Literal(RATIO, c), t) for c, t in own]
+        whole: Term = reduce(lambda a, b: Binary(a.unit, "+", a, b), weighted)
+        return integers.added(other, self.lower.settled(whole, env, scale))
+
+    def single(self, moving: Sequence[Weighted], env: Env) -> tuple[list[Num], list[Num]]:
+        """The excess at both ends of the subject's own holding, with the order and without."""
         if env.kinds[-1] != "position" or any(isinstance(n, Aggregate) for _, t in moving for n in t.walk()):
             raise NotFastError("several names at once")
-        return [], [self.sum(moving, replace(env, holding=end)) for end in ("lo", "hi")]
 
-    def summed(self, part: Part, moving: Sequence[Weighted], env: Env) -> tuple[list[str], list[Num]]:
-        """The greatest value of a sum over names, from its total and the ordered name's own part."""
+        def at(ends: tuple[str, str]) -> list[Num]:
+            return [self.sum(moving, replace(env, holding=end)) for end in ends]
+
+        return at(("lo", "hi")), at(("L[1]", "L[2]"))
+
+    def summed(self, part: Part, moving: Sequence[Weighted], env: Env) -> tuple[list[Num], list[Num]]:
+        """The greatest value of a sum over names, by its total and the name's own part; and without the order."""
         sums = [(c, t) for c, t in moving if isinstance(t, Aggregate)]
         scopes = {scope_of(t, env, self.vocabulary) for _, t in sums}
         if len(scopes) != 1 or any(t.kind != "sum" or (t.where and depends_on_fills(t.where)) for _, t in sums):
@@ -288,22 +336,27 @@ class _Writer:
         mode = "linear" if part.kind is TermClass.LINEAR else "corners" if part.reads_filled else "ends"
         filled = [self.over(sums, "order", replace(env, filled=f)) for f in ("0", self.quantity())]
         total, holding = self.total(sums, env, mode, [f.scale for f in filled])
-        start, full = (integers.rescaled(f, total.scale) for f in filled)
-        return self.worst(total, [holding(x) for x in _STATES[mode]], start, full)
+        start, full = (Num(integers.rescaled(f, total.scale)) for f in filled)
+        codes = self.worst(total, lambda x: Num(holding(x)), start, full)
+        return [Num(codes[0].code, total.scale)], [Num(codes[1].code, total.scale)]
 
-    def worst(self, total: Total, at: list[str], start: str, full: str) -> tuple[list[str], list[Num]]:
-        """The code for one mode; see `Total`."""
-        base = f"L[{total.own}]" if total.scope == "line" else f"L[{total.cell}][0] {{}} L[{total.own}]"
-        lines: list[str] = []
+    def worst(self, total: Total, at: Callable[[str], Num], start: Num, full: Num) -> tuple[Num, Num]:
+        """Integer code of the worst state with the order and without it; see `Total`."""
+        own = Num(f"L[{total.own}]")
+        cell = Num(f"L[{total.cell}][0]")
         if total.mode == "linear":
-            before, after = at
-            gain = f"max(0, {after} - {before} + {full} - {start})"
-            return lines, [Num(f"({base.format('+')} + {start} + {gain})", total.scale)]
-        others = "" if total.scope == "line" else f"{base.format('-')} + "
-        if total.mode == "corners":
-            lines.append("if L[1] != L[2]: raise KeyError('working orders of the same name')")
-            at = [f"{at[0]} + {start}", f"{at[1]} + {full}"]
-        return lines, [Num(f"({others}max({at[0]}, {at[1]}))", total.scale)]
+            base = integers.added(own if total.scope == "line" else integers.added(cell, own), start)
+            moved = integers.added(at("x1"), integers.negated(at("x0")))
+            gain = integers.added(moved, integers.added(full, integers.negated(start)))
+            return integers.added(base, Num(f"max(0, {gain.code})")), base
+        others = Num("0") if total.scope == "line" else integers.added(cell, integers.negated(own))
+        if total.mode == "ends":
+            found, before = [at("lo"), at("hi")], [at("L[1]"), at("L[2]")]
+        else:
+            # corners: with working orders of the same name there are more than two states
+            here = integers.added(Num(f"alone({at('x0').code}, L[1], L[2])"), start)
+            found, before = [here, integers.added(at("x1"), full)], [here]
+        return tuple(integers.added(others, integers.extreme("max", f)) for f in (found, before))  # type: ignore[return-value]
 
     def quantity(self) -> str:
         """The local name of the order's quantity."""
@@ -316,13 +369,20 @@ class _Writer:
         for weight, term in sums:
             if term.collection == collection:
                 inner = env.within(collection)
-                body = Num("1") if term.body is None else self.lower.number(term.body, inner)
+                body = self.member(term, inner)
                 counts = "True" if term.where is None else self.lower.condition(term.where, inner)
                 member = integers.choice(counts, body, Num("0", body.scale))
                 found = integers.added(found, integers.multiplied(integers.constant(weight), member))
         if found.den:
             raise NotFastError("a run-time divisor inside a sum")
         return found
+
+    def member(self, term: Aggregate, env: Env) -> Num:
+        """What one member adds. Where it is the filled shares times something, an unfilled order adds nothing."""
+        if term.body is None:
+            return Num("1")
+        body = self.lower.number(term.body, env)
+        return Num("0", body.scale) if env.filled == "0" and _times_filled(term.body) else body
 
     # ---- totals ------------------------------------------------------------------------------------
 
@@ -371,8 +431,37 @@ class _Writer:
         return Num(code, total.scale)
 
 
-_STATES = {"linear": ("x0", "x1"), "ends": ("lo", "hi"), "corners": ("x0", "x1")}
-"""The holdings at which a name's part is taken, by mode."""
+def _tried(lines: Sequence[str], otherwise: str) -> list[str]:
+    """Lines that do something else when a fact is missing."""
+    return ["try:", *(f"    {line}" for line in lines or ["pass"]), "except (Missing, KeyError):", f"    {otherwise}"]
+
+
+def _exact(ends: Sequence[Num], divisor: Num) -> str:
+    """Source of the greatest of some numbers as a Fraction, divided by what was multiplied out."""
+    code = ends[0].code if len(ends) == 1 else f"max({', '.join(e.code for e in ends)})"
+    below = integers.times(integers.times(str(ends[0].scale), ends[0].den), divisor.code)
+    return f"Fraction({integers.times(integers.times(code, divisor.scale), divisor.den)}, {below})"
+
+
+def _alone(value: int, low: int, high: int) -> int:
+    """The value, unless working orders of the same name make more states than the code looks at."""
+    if low != high:
+        raise MissingFactError("the set of fill states", "", "is looked at by the general path")
+    return value
+
+
+def _times_filled(term: Term) -> bool:
+    """Whether a term is the filled shares times facts."""
+    match term:
+        case Field(name="order.filled"):
+            return True
+        case Negate(operand=x):
+            return _times_filled(x)
+        case Binary(op="*", left=left, right=right):
+            return _times_filled(left) or _times_filled(right)
+        case Binary(op="/", left=left):
+            return _times_filled(left)
+    return False
 
 
 def _body(term: Aggregate) -> Term:

@@ -110,6 +110,8 @@ def absolute(num: Num) -> Num:
 
 def extreme(which: str, items: Sequence[Num]) -> Num:
     """Source of the least or greatest. Refuses run-time divisors that differ."""
+    if len(items) == 1:
+        return items[0]
     scale, codes, den = _aligned(items)
     return Num(f"{which}({', '.join(codes)})", scale, den)
 

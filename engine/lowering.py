@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
+from math import lcm
 from typing import Any
 
 from lexorder.engine import integers
@@ -305,11 +306,15 @@ class Lowering:
             return Num(self.order_numbers.setdefault(term.name, f"n{len(self.order_numbers)}"), scale)
         return Num(self._slot(term, env, scale, place), scale)
 
-    def _still_number(self, term: Term, env: Env, where: str) -> Num:
+    def settled(self, term: Term, env: Env, scale: int) -> Num:
+        """A number of the account, worked out when facts change, at a multiple of `scale` where that is possible."""
+        return self._still_number(term, env, "A", scale)
+
+    def _still_number(self, term: Term, env: Env, where: str, wanted: int = 1) -> Num:
         """A number worked out when facts change: as an integer where its scale is certain, else as a quotient."""
         if not where:
             raise NotFastError("a derived number that orders change")
-        scale = self.static_scale(term)
+        scale = lcm(self.static_scale(term), wanted)
         code = self._slot(term, env, scale, where)
         if scale:
             return Num(code, scale)

@@ -12,7 +12,7 @@ Why not integers here: only orders that may not simply pass come here, see `comp
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import prod
@@ -20,7 +20,18 @@ from typing import Any
 
 from lexorder.engine.classify import classify, separable
 from lexorder.engine.evaluate import Fills, Point, value
-from lexorder.engine.judge import Derivations, Move, broken, evidence, excess, inputs_of, is_measured, moves
+from lexorder.engine.judge import (
+    Derivations,
+    Move,
+    base_of,
+    blocks,
+    broken,
+    evidence,
+    excess,
+    inputs_of,
+    is_measured,
+    moves,
+)
 from lexorder.engine.piecewise import InexpressibleError, constant, identity
 from lexorder.engine.rule import Rule, TermClass
 from lexorder.engine.snapshot import BUY, MissingFactError, Projection
@@ -35,6 +46,7 @@ from lexorder.engine.terms import (
     Not,
     Or,
     Term,
+    Value,
     conjuncts,
     depends_on_fills,
 )
@@ -60,11 +72,20 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A `require` rule taken apart. `guard` is its `when` where that is a matter of facts, else it is in `parts`."""
+    """A `require` rule taken apart. `guard` is its `when` where that is a matter of facts, else it is in `parts`.
+
+    `compact` says that, once the worst excess over the whole account is known, the finding needs no more than the facts
+    of the ordered name: no other term runs over the account's names.
+    """
 
     rule: Rule
     guard: Term | None
     parts: tuple[Part, ...]
+    compact: bool = False
+
+
+Known = Mapping[int, tuple[Fraction, Fraction]]
+"""By conjunct: the worst excess over all states, and the worst one without the orders under test."""
 
 
 def prepared(rule: Rule) -> Prepared:
@@ -74,7 +95,27 @@ def prepared(rule: Rule) -> Prepared:
     if rule.when is not None and depends_on_fills(rule.when):
         whole = Or(BOOL, (Not(BOOL, rule.when), rule.require))
         return Prepared(rule, None, (part_of(whole),))
-    return Prepared(rule, rule.when, tuple(part_of(p) for p in conjuncts(rule.require)))
+    parts = tuple(part_of(p) for p in conjuncts(rule.require))
+    compact = not _runs_over_names(rule.when) and all(map(_is_compact, parts))
+    return Prepared(rule, rule.when, parts, compact)
+
+
+def _runs_over_names(term: Term | None) -> bool:
+    return term is not None and any(
+        isinstance(n, Aggregate) and n.collection in ("position", "working_order") for n in term.walk()
+    )
+
+
+def _is_compact(part: Part) -> bool:
+    """Whether one side at most runs over names, that side only by what fills, and the limit's base is a plain fact."""
+    if not part.depends:
+        return not _runs_over_names(part.term)
+    if not part.measured or not isinstance(part.term, Compare) or part.kind is TermClass.MIXED_INTEGER:
+        return False
+    left, right = part.term.left, part.term.right
+    still = [n for n in part.term.walk() if _runs_over_names(n) and not depends_on_fills(n)]
+    moving = [side for side in (left, right) if depends_on_fills(side)]
+    return not still and len(moving) == 1 and (moving[0] is left or base_of(right) is None)
 
 
 def part_of(term: Term) -> Part:
@@ -100,7 +141,16 @@ def judge(rule: Prepared, projection: Projection, derived: Derivations) -> tuple
     )
 
 
-def judge_subject(prepared: Prepared, at: Point) -> Finding:
+def judge_compact(rule: Prepared, narrow: Projection, derived: Derivations, known: Known) -> Finding:
+    """The finding of a compact rule for its one subject, from a projection of only the ordered name.
+
+    `known` must hold every conjunct that depends on fills.
+    """
+    (subject,) = subjects_of(rule.rule, narrow)
+    return judge_subject(rule, Point(narrow, (account_subject(narrow), subject), {}, derived), known)
+
+
+def judge_subject(prepared: Prepared, at: Point, known: Known | None = None) -> Finding:
     """The finding for the innermost subject of `at`."""
     rule, subject = prepared.rule, at.stack[-1].key
     try:
@@ -108,17 +158,17 @@ def judge_subject(prepared: Prepared, at: Point) -> Finding:
             raise MissingFactError(rule.for_each, "", "of an instrument is missing")
         if prepared.guard is not None and not value(prepared.guard, at):
             return Finding(rule.id, subject, Status.NOT_APPLICABLE)
-        return _most_serious(prepared, at)
+        return _most_serious(prepared, at, known or {})
     except MissingFactError as error:
         status = Status.BREACH if rule.fail_if_missing else Status.UNDECIDED
         return Finding(rule.id, subject, status, why=str(error))
 
 
-def _most_serious(prepared: Prepared, at: Point) -> Finding:
+def _most_serious(prepared: Prepared, at: Point, known: Known) -> Finding:
     findings, missing = [], None
-    for part in prepared.parts:
+    for place, part in enumerate(prepared.parts):
         try:
-            findings.append(_judge_part(prepared.rule, part, at))
+            findings.append(_judge_part(prepared.rule, part, at, known.get(place)))
         except MissingFactError as error:
             missing = missing or error
     breached = [f for f in findings if f.status is Status.BREACH]
@@ -130,24 +180,46 @@ def _most_serious(prepared: Prepared, at: Point) -> Finding:
     return (passive or findings)[0]
 
 
-def _judge_part(rule: Rule, part: Part, at: Point) -> Finding:
+def _judge_part(rule: Rule, part: Part, at: Point, known: tuple[Fraction, Fraction] | None) -> Finding:
     subject, able = at.stack[-1].key, moves(at.projection)
     if not part.measured:
         status = Status.PASS if holds_everywhere(part, at, able) else Status.BREACH
         return Finding(rule.id, subject, status, inputs=inputs_of(part.term, at))
-    worst, where = worst_excess(part, at, able)
+    worst, where = (known[0], None) if known else worst_excess(part, at, able)
     status = Status.PASS
     if broken(part.term, worst):
-        status = Status.PASSIVE if _is_passive(rule, part, at, worst) else Status.BREACH
-    observed, limit = evidence(part.term, replace(at, fills=where))
+        before = known[1] if known else None
+        status = Status.PASSIVE if _is_passive(rule, part, at, (worst, before)) else Status.BREACH
+    observed, limit = (
+        evidence(part.term, replace(at, fills=where)) if where is not None else _sides(part.term, at, worst)
+    )
     return Finding(rule.id, subject, status, observed, limit, -worst, inputs=inputs_of(part.term, at))
 
 
-def _is_passive(rule: Rule, part: Part, at: Point, worst: Fraction) -> bool:
+def _sides(term: Term, at: Point, worst: Fraction) -> tuple[Value, Value]:
+    """Both sides in the worst state, from the side that no fill changes and the excess; see `judge.evidence`."""
+    assert isinstance(term, Compare)
+    difference = worst if term.op in ("<", "<=") else -worst
+    left: Any
+    right: Any
+    if depends_on_fills(term.left):
+        right = value(term.right, at)
+        left = right + difference
+    else:
+        left = value(term.left, at)
+        right = left - difference
+    base = base_of(term.right)
+    size: Any = Fraction(1) if base is None else value(base, at)
+    return (left, right) if size == 0 else (left / size, right / size)
+
+
+def _is_passive(rule: Rule, part: Part, at: Point, excesses: tuple[Fraction, Fraction | None]) -> bool:
     """Broken before and no further from the limit in any state, with no position taken through zero."""
     if not rule.may_improve:
         return False
-    before, _ = worst_excess(part, at, [m for m in moves(at.projection) if not m.new])
+    worst, before = excesses
+    if before is None:
+        before, _ = worst_excess(part, at, [m for m in moves(at.projection) if not m.new])
     return broken(part.term, before) and worst <= before and not (part.reads_holdings and _flips(at))
 
 
@@ -191,7 +263,7 @@ def worst_excess(part: Part, at: Point, able: Sequence[Move]) -> tuple[Fraction,
     total, where = start, dict[tuple[str, str], Fraction]()
     term = settled(part.term, at)
     narrow = not nested(term)
-    for block in [[move] for move in able] if linear else by_symbol(able):
+    for block in [[move] for move in able] if linear else blocks(part.term, at.projection, able):
         alone = narrowed(at, block[0].symbol) if narrow else at
         best, filled = greatest_excess(part, term, alone, block)
         total += best - excess(term, replace(alone, fills={}))
@@ -237,14 +309,6 @@ def nested(term: Term) -> bool:
     """Whether a sum stands inside another one, where narrowing would change it."""
     inside = [n for n in term.walk() if isinstance(n, Aggregate)]
     return any(isinstance(n, Aggregate) for outer in inside for child in outer.children() for n in child.walk())
-
-
-def by_symbol(able: Sequence[Move]) -> list[list[Move]]:
-    """Orders of one name together."""
-    blocks: dict[str, list[Move]] = defaultdict(list)
-    for move in able:
-        blocks[move.symbol].append(move)
-    return list(blocks.values())
 
 
 def narrowed(at: Point, symbol: str) -> Point:

@@ -129,7 +129,7 @@ def random_requirement(random_: Random) -> tuple[str, str]:
 
 def requirement(random_: Random) -> tuple[str, str]:
     """(for_each, require) of one rule."""
-    if random_.random() < 0.25:
+    if random_.random() < 0.12:
         return random_requirement(random_)
     group, shape = random_.choice(SHAPES)
     return fill_in(group, random_), fill_in(shape, random_)
@@ -148,6 +148,8 @@ def rule(random_: Random, number: int) -> str:
         lines.append("  if_already_breached: block")
     if random_.random() < 0.1:
         lines.append("  if_missing: fail")
+    if random_.random() < 0.2:
+        lines.append(f"  severity: {random_.choice(('soft', 'warn'))}")
     return "\n".join(lines) + "\n"
 
 

@@ -106,7 +106,7 @@ def position(random_: Random, symbol: str) -> dict[str, Value]:
 def snapshot(random_: Random, rates: Rates | None = None) -> Snapshot:
     """A whole world."""
     rates = rates or Rates()
-    count = random_.choice((0, 0, 1, 1, 2, 3))
+    count = random_.choice((0, 0, 0, 1, 1, 2, 3))
     single: dict[str, Value] = {
         "clock.now": NOW,
         "clock.date": NOW.date(),
@@ -122,7 +122,7 @@ def snapshot(random_: Random, rates: Rates | None = None) -> Snapshot:
         accounts={ACCOUNT: account(random_, rates)},
         instruments={s: instrument(random_, s, rates) for s in SYMBOLS},
         positions={ACCOUNT: {s: position(random_, s) for s in random_.sample(SYMBOLS, random_.randint(0, 3))}},
-        working_orders=tuple(working(random_, n, 4 if count > 2 else 6) for n in range(count)),
+        working_orders=tuple(working(random_, n, (5, 5, 3, 2)[count]) for n in range(count)),
         traders={"T": {"trader.id": "T", "trader.role": random_.choice(ROLES)}},
         single=single,
     )
