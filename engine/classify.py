@@ -254,12 +254,30 @@ def _aggregate(term: Aggregate) -> Bend:
 
 
 def separable(term: Term) -> bool:
-    """Whether a comparison's `lhs - rhs` is a sum of functions of a single name's fills each.
+    """Whether a comparison's `lhs - rhs` is a sum of functions of a single block's fills each.
 
-    Then its greatest value over all fill states is the sum of each name's greatest. A conjunction is separable
-    when all its parts are. Anything not shown to be so is not.
+    A block is one name, or one issuer (sector, ...) where sums over issuers stand in it: see `grouping`. Then its
+    greatest value over all fill states is the sum of each block's greatest. A conjunction is separable when all its
+    parts are. Anything not shown to be so is not.
     """
-    return all(isinstance(p, Compare) and _splits(p.left) and _splits(p.right) for p in conjuncts(term))
+    parts = conjuncts(term)
+    alike = len({n.collection for n in term.walk() if _over_groups(n)}) <= 1
+    return alike and all(isinstance(p, Compare) and _splits(p.left) and _splits(p.right) for p in parts)
+
+
+def grouping(term: Term) -> str:
+    """The group whose names fill together in a separable comparison, such as `issuer`; empty when each does alone."""
+    return next((n.collection for n in term.walk() if _over_groups(n) and isinstance(n, Aggregate)), "")
+
+
+def _over_groups(term: Term) -> bool:
+    """Whether it runs over groups: the body or the condition counts the fills of each one's own members."""
+    return isinstance(term, Aggregate) and any(_own_sum(n, term) for child in term.children() for n in child.walk())
+
+
+def _own_sum(term: Term, of: Aggregate) -> bool:
+    """Whether a term is an aggregate over the members of one group of `of`."""
+    return isinstance(term, Aggregate) and term.owner == of.collection and depends_on_fills(term)
 
 
 def _splits(term: Term) -> bool:
@@ -296,17 +314,15 @@ def _one_name(term: Term) -> bool:
 
 
 def _members_alone(term: Aggregate) -> bool:
-    """Whether each member's part reads the fills of that member only."""
-    own = {"", term.collection}
-    for part in (term.body, term.where):
-        for node in part.walk() if part is not None else ():
-            if isinstance(node, Aggregate) and depends_on_fills(node):
-                return False
-            foreign = isinstance(node, Field) and node.name in FILL_NAMES
-            if (
-                foreign
-                and isinstance(node, Field)
-                and (node.name.split(".")[0] != term.collection or node.via not in own)
-            ):
-                return False
-    return True
+    """Whether each member's part reads the fills of that member only; of a group, those of its members."""
+    return all(_alone(part, term) for part in (term.body, term.where) if part is not None)
+
+
+def _alone(part: Term, of: Aggregate) -> bool:
+    if not depends_on_fills(part):
+        return True
+    if isinstance(part, Aggregate):
+        return _own_sum(part, of) and _members_alone(part)
+    if isinstance(part, Field):
+        return part.name.split(".")[0] == of.collection and part.via in {"", of.collection}
+    return all(_alone(child, of) for child in part.children())

@@ -176,16 +176,14 @@ def _oriented(term: Compare) -> tuple[Term, str, Term]:
 
 def _disjoint(one: tuple[Term, str, Term], other: tuple[Term, str, Term]) -> bool:
     """Whether `x op a` and `x op b` leave no value: one bounds from above what the other bounds from below."""
-    (x, mine, a), (y, theirs, b) = one, other
-    if x != y:
-        return False
-    if mine in {">", ">=", "=="} and theirs in {"<", "<="}:
-        return _disjoint(other, one) if mine == "==" else _below(b, a, strict=mine == ">" or theirs == "<")
-    if mine in {"<", "<="} and theirs in {">", ">=", "=="}:
-        return _below(a, b, strict=mine == "<" or theirs == ">")
-    if mine == "==" and theirs in {">", ">="}:
-        return _below(a, b, strict=theirs == ">")
-    return False
+    return one[0] == other[0] and (_above(one, other) or _above(other, one))
+
+
+def _above(one: tuple[Term, str, Term], other: tuple[Term, str, Term]) -> bool:
+    """Whether `one` bounds from below and `other` from above, with nothing in between."""
+    (_, mine, low), (_, theirs, high) = one, other
+    bounds = mine in {">", ">=", "=="} and theirs in {"<", "<=", "=="}
+    return bounds and _below(high, low, strict=mine == ">" or theirs == "<")
 
 
 def _below(high: Term, low: Term, *, strict: bool) -> bool:

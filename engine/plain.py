@@ -233,8 +233,8 @@ class _Speaker:
         return f"among {self.words(container)}"
 
     def aggregate(self, term: Aggregate) -> str:
-        plural = _spoken(term.collection) + "s"
-        of = f"all {plural} of the account" if term.owner else f"its {plural}"
+        plural = _plural(_spoken(term.collection))
+        of = f"all {plural} of the account" if term.owner == "account" else f"its {plural}"
         where = f" where {self.words(term.where)}" if term.where is not None else ""
         if term.kind == "count" or term.body is None:
             return f"the number of {of}{where}"
@@ -268,6 +268,13 @@ def _exit(given: Mapping[str, str]) -> str:
     price = f" at {given['price']}" if "price" in given else ""
     pace = f", at most {given['participation']} of the volume" if "participation" in given else ""
     return f"{given['fraction']} of the position is sold or bought back{style}{price}{pace}"
+
+
+def _plural(word: str) -> str:
+    """`sectors`, `countries`, `asset classes`."""
+    if word.endswith("y"):
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith("s") else "s")
 
 
 def _needs_article(meaning: str) -> bool:

@@ -17,7 +17,7 @@ from lexorder.engine import syntax
 from lexorder.engine.codes import nearest_name, refuse
 from lexorder.engine.errors import shown
 from lexorder.engine.fit import a_unit
-from lexorder.engine.names import Vocabulary
+from lexorder.engine.names import ALWAYS, Vocabulary
 from lexorder.engine.syntax import Syntax
 from lexorder.engine.terms import Aggregate, Field, Span, Term
 from lexorder.engine.units import Kind, Unit
@@ -184,6 +184,22 @@ class Resolver:
             nearest_name(body.path, known) if isinstance(body, syntax.Name) else "",
         )
 
+    def owns(self, entity: str) -> bool:
+        """Whether an aggregate may say whose members it runs over: the account's, or those of a group bound here."""
+        return entity in ALWAYS or (entity in self.bound and bool(self.vocabulary.entities[entity].groups))
+
+    def be_counted_whole(self, node: syntax.Call, collection: str) -> None:
+        """Refuse an aggregate over issuers (sectors, ...) for a subject that holds only a part of each."""
+        if not self.vocabulary.entities[collection].groups or node.owner in ALWAYS:
+            return
+        if node.owner or self.bound[-1] not in {"account", "order"}:
+            refuse(
+                "no-collection",
+                f"`{node.name.path}` over each `{collection}` counts whole groups of the account, and this is for one "
+                f"`{node.owner or self.bound[-1]}`: write `account.{node.name.path}(…)`, or `for_each: account`",
+                node.span,
+            )
+
     def collection(self, node: syntax.Call, parts: list[Syntax]) -> str:
         """The one collection that the names inside an aggregate belong to."""
         known = self.vocabulary.collections()
@@ -212,7 +228,10 @@ class Resolver:
         elif isinstance(node, syntax.Name) and node.path in self.lets and node.path not in seen:
             seen.add(node.path)
             yield from self.heads(self.lets[node.path], seen)
-        elif not (isinstance(node, syntax.Call) and node.name.path in AGGREGATES):
+        elif isinstance(node, syntax.Call) and node.name.path in AGGREGATES:
+            # `issuer.sum(…)` inside an aggregate over issuers
+            yield from [node.owner] if node.owner and not self.vocabulary.everywhere(node.owner) else []
+        else:
             for child in node.children():
                 yield from self.heads(child, seen)
 
@@ -239,8 +258,9 @@ def tied(term: Term, entity: str, vocabulary: Vocabulary) -> Term:
         if free and owner and not vocabulary.everywhere(owner.entity) and owner.entity in vocabulary.reachable(entity):
             return replace(term, via=entity)
         return term
-    # an amount of the account counts all of the account's members, whatever subject it is read for
-    changes: dict[str, object] = {"owner": entity} if isinstance(term, Aggregate) and entity == "account" else {}
+    # an amount of the account or of a group counts all of its members, whatever subject it is read for
+    owns = entity == "account" or bool(vocabulary.entities[entity].groups)
+    changes: dict[str, object] = {"owner": entity} if isinstance(term, Aggregate) and owns else {}
     inner = term.collection if isinstance(term, Aggregate) else entity
     for name, value in _parts(term):
         changes[name] = (

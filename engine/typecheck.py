@@ -20,7 +20,7 @@ from lexorder.engine import syntax
 from lexorder.engine.codes import nearest_name, refuse
 from lexorder.engine.errors import shown
 from lexorder.engine.fit import a_unit, be_amount, be_condition, fitting, joined, mismatch
-from lexorder.engine.names import ALWAYS, Vocabulary
+from lexorder.engine.names import Vocabulary
 from lexorder.engine.parse import parse
 from lexorder.engine.resolve import AGGREGATES, Resolver
 from lexorder.engine.syntax import Syntax
@@ -292,7 +292,7 @@ class Checker(Resolver):
 
     def _call(self, node: syntax.Call, _want: Unit | None) -> Term:
         name = node.name.path
-        if name not in _FUNCTIONS or (node.owner and (node.owner not in ALWAYS or name not in AGGREGATES)):
+        if name not in _FUNCTIONS or (node.owner and (name not in AGGREGATES or not self.owns(node.owner))):
             refuse(
                 "unknown-function",
                 f"{shown(node.name.text)} is not a function; there are abs, min, max, sum, count, any and all, and "
@@ -352,6 +352,7 @@ class Checker(Resolver):
             collection = self.counted(body)
         else:
             collection = self.collection(node, [body, *([where] if where else [])])
+        self.be_counted_whole(node, collection)
         outer, self.bound = self.bound, (collection, *self.bound)
         condition = self.check(where) if where else None
         if where is not None and condition is not None:

@@ -96,6 +96,7 @@ class _Loader:
             refuse("wrong-shape", "a vocabulary is a mapping with `entities:` and `names:`", span)
         with self.findings.catching():
             shape.known_keys(root, ("entities", "names"), "a vocabulary")
+        self.findings.raise_any()
         entities = self.entities(root)
         self.names.entities = entities
         self.read_names(root, entities)
