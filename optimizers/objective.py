@@ -204,7 +204,7 @@ class ObjectiveTable:
     def _exposure_table(self) -> Ints:
         bound = np.abs(self.floats) @ (self.reach.astype(float) + 2)
         bound = bound + np.abs(self.constants.astype(float))
-        small = self.reach.dtype != object and self.loadings.dtype != object
+        small = object not in (self.reach.dtype, self.loadings.dtype)
         fits = small and (bound < INT64_SAFE).all()
         return self.loadings if fits else self.loadings.astype(object)
 
