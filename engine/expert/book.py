@@ -42,7 +42,7 @@ _OFTEN = ("order.quantity", "order.price", SIDE, "order.ord_type")
 
 # Bound once: looking a function up in the binding costs as much as some of the calls.
 _put, _make, _assert, _run = lib.FBPutSlot, lib.CreateInteger, lib.FBAssert, lib.Run
-_retract, _abort = lib.Retract, lib.FBAbort
+_retract, _abort, _next = lib.Retract, lib.FBAbort, lib.GetNextActivation
 
 
 class ExpertBook:
@@ -97,14 +97,14 @@ class ExpertBook:
 
     def check(self, account: str, orders: tuple[Facts, ...], exact: ExactAnswer) -> ExpertAnswer:
         """Judge the orders of one account together. Raises ExpertError."""
+        session = self.session
+        if session.owner != get_ident():
+            session.check_thread()
         if len(orders) != 1:
             return self._basket(account, orders, exact)
         order: Any = orders[0]
         key = (account, order["order.symbol"], order.get("order.trader"), order.get("order.strategy"))
         context = self.contexts.get(key, order)
-        session = self.session
-        if session.owner != get_ident():
-            session.check_thread()
         environment, builder = session.environment, self._order.handle
         if not self._fill(order, context, environment, builder):
             _abort(builder)
@@ -115,7 +115,7 @@ class ExpertBook:
         fact = _assert(builder)
         fired = _run(environment, session.firings_max)
         watched.work = 0
-        if fired == 1 and not session.said and not watched.tripped:
+        if fired == 1 and not session.said and not watched.tripped and not _next(environment, _NULL):
             _retract(fact)
             return context.answer
         return self._with_findings(context.answer, order, [fact, *routed], fired)

@@ -207,6 +207,7 @@ class Session:
         """A pinned symbol, made once. Any text will do: it is never read as CLIPS."""
         atom = self._atoms.get(text)
         if atom is None:
+            self.check_thread()
             atom = self._atoms[text] = ffi.new("CLIPSValue *")
             atom.lexemeValue = lib.CreateSymbol(self.environment, _encoded(text))
             pin(self.address, atom.lexemeValue)
@@ -214,6 +215,7 @@ class Session:
 
     def loose_symbol(self, text: str) -> Atom:
         """A symbol for the next `put` only: text that comes and goes, such as order identifiers, must not pile up."""
+        self.check_thread()
         self._cell.lexemeValue = lib.CreateSymbol(self.environment, _encoded(text))
         return self._cell
 
@@ -221,6 +223,7 @@ class Session:
         """An integer for the next `put` only. Raises ExpertError `expert-fact` outside 64 bits: CLIPS would wrap."""
         if type(number) is not int or not INT64_MIN <= number <= INT64_MAX:
             raise ExpertError("expert-fact", "the number is not an integer of 64 bits")
+        self.check_thread()
         self._cell.integerValue = lib.CreateInteger(self.environment, number)
         return self._cell
 
@@ -243,6 +246,7 @@ class Session:
 
     def put(self, builder: Builder, slot: bytes, value: Atom) -> None:
         """Set a slot of the fact being built. Raises ExpertError `expert-fact` for a wrong slot or type."""
+        self.check_thread()
         if lib.FBPutSlot(builder.handle, slot, value) != lib.PSE_NO_ERROR:
             lib.FBAbort(builder.handle)
             raise ExpertError("expert-fact", f"template {shown(builder.template)} takes no such {slot.decode()}")
@@ -333,6 +337,7 @@ class Session:
 
     def facts(self, template: str) -> Iterator[Fact]:
         """The facts of a template, oldest first. The one just yielded may be retracted."""
+        self.check_thread()
         handle = self.template(template)
         fact = lib.GetNextFactInTemplate(handle, _NULL)
         while fact != _NULL:
