@@ -233,14 +233,15 @@ class CompiledBook:
             if known is None:
                 self.books.line(book, symbol)
             else:
-                self.books.refresh(book, known, None)
+                self.books.refresh(book, known, self.books.holding)
 
     def _account(self, account: str, changed: frozenset[str]) -> None:
         """Facts of an account have changed, and with them whatever its lines make of them."""
         book = self.books.books.get(account)
         if book is not None:
             self.books.load_account(book, changed)
-            if self.books.lines_read(changed):
+            touched = self.books.touched(changed)
+            if touched.slots or touched.totals:
                 for line in book.lines.values():
                     self.books.refresh(book, line, changed)
 

@@ -56,7 +56,7 @@ class Freshness:
         for as_of, age in self.aging:
             taken = facts.get(as_of)
             if isinstance(taken, datetime) and age is not None:
-                found.add(taken + _duration(age))
+                found.add(taken + duration(age))
         return tuple(found)
 
     def _next(self) -> None:
@@ -64,6 +64,6 @@ class Freshness:
         self.earliest = min(ahead, default=None)
 
 
-def _duration(seconds: Fraction) -> timedelta:
+def duration(seconds: Fraction) -> timedelta:
     """An age limit as a difference of times; these have whole microseconds, so a finer limit is cut down to one."""
     return timedelta(microseconds=int(seconds * 10**6))

@@ -33,7 +33,10 @@ NOTHING = Fraction(0)
 
 
 class Live:
-    """Facts by thing. `working` is by account, then order id, in the order of `Snapshot.working_orders`."""
+    """Facts by thing. `working` is by account, then order id, in the order of `Snapshot.working_orders`.
+
+    `worked` has the same orders by (account, symbol), then order id.
+    """
 
     def __init__(self, vocabulary: Vocabulary, snapshot: Snapshot) -> None:
         self.vocabulary = vocabulary
@@ -42,6 +45,7 @@ class Live:
         self.traders: dict[str, Facts] = dict(snapshot.traders)
         self.positions: dict[str, dict[str, Facts]] = {a: dict(p) for a, p in snapshot.positions.items()}
         self.working: dict[str, dict[str, Facts]] = {}
+        self.worked: dict[tuple[str, str], dict[str, Facts]] = {}
         self.account_of: dict[str, str] = {}
         for facts in snapshot.working_orders:
             self._work(facts)
@@ -67,7 +71,7 @@ class Live:
     def narrow(self, account: str, symbol: str, orders: tuple[Facts, ...]) -> Projection:
         """The state seen from an account with only one of its names."""
         held = self.positions.get(account, {}).get(symbol) or flat(account, symbol)
-        mine = tuple(w for w in self.working.get(account, {}).values() if w["working_order.symbol"] == symbol)
+        mine = tuple(self.worked.get((account, symbol), {}).values())
         return Projection(self.snapshot, self.vocabulary, account, orders, mine, {symbol: held})
 
     def apply(self, event: Event) -> None:
@@ -99,11 +103,19 @@ class Live:
         order, account = str(facts["working_order.id"]), str(facts["working_order.account"])
         self.account_of[order] = account
         self.working.setdefault(account, {})[order] = facts
+        self.worked.setdefault((account, str(facts["working_order.symbol"])), {})[order] = facts
 
     def _unwork(self, order: str) -> Facts:
         if order not in self.account_of:
             raise SnapshotError("unknown-thing", "working order", "of the event")
-        return self.working[self.account_of.pop(order)].pop(order)
+        account = self.account_of.pop(order)
+        facts = self.working[account].pop(order)
+        del self.worked[account, str(facts["working_order.symbol"])][order]
+        return facts
+
+    def is_member(self, account: str, symbol: str) -> bool:
+        """Whether a name is held or worked, so that sums over positions count it."""
+        return symbol in self.positions.get(account, ()) or bool(self.worked.get((account, symbol)))
 
     def _fill(self, fill: Fill) -> None:
         account = self.accounts.get(fill.account)

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import product
 from typing import Any
 
 from lexorder.engine.evaluate import Point, value
+from lexorder.engine.freshness import duration
 from lexorder.engine.judge import Derivations
 from lexorder.engine.live import Live, flat
 from lexorder.engine.lowering import HEAD
-from lexorder.engine.slots import ABSENT, Table, load, touches, whole_at
+from lexorder.engine.rule import Facts
+from lexorder.engine.slots import ABSENT, Slot, Table, load, touches, whole_at
 from lexorder.engine.snapshot import BUY, MissingFactError, Projection, Subject
-from lexorder.engine.terms import Term
+from lexorder.engine.terms import Field, Term, Value
 
 CORNERS_MAX = 6
 """Up to this many working orders of one name are combined in a sum that is convex in fills and reads cash."""
@@ -58,6 +61,41 @@ class Total:
     names: frozenset[str]
     cell: int
     own: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A place in L that holds a plain fact of the instrument; it reads what `snapshot.read` would."""
+
+    index: int
+    name: str
+    scale: int | None
+    default: Value | None
+    as_of: str
+    limit: timedelta | None
+
+    def read(self, facts: Facts, now: datetime) -> Any:
+        """The fact at its scale; ABSENT where it is missing, too old or too fine."""
+        found = facts.get(self.name)
+        if found is None:
+            found = self.default
+        if found is None:
+            return ABSENT
+        if self.limit is not None:
+            taken = facts.get(self.as_of, now)
+            if now - taken > self.limit:  # type: ignore[operator]
+                return ABSENT
+        return found if self.scale is None else whole_at(found, self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a change makes necessary in a line: places to read again, totals to add anew, whether the holding moved."""
+
+    leaves: tuple[Leaf, ...]
+    slots: tuple[Slot, ...]
+    totals: tuple[int, ...]
+    moved: bool
 
 
 @dataclass(slots=True)
@@ -115,6 +153,9 @@ class Books:
         self.share_scale = scale
         self.books: dict[str, Book] = {}
         self.traders: dict[str, list[Any]] = {}
+        names = live.vocabulary.names
+        self.holding = frozenset(n for n in names if n.split(".", 1)[0] in ("position", "working_order"))
+        self._touched: dict[frozenset[str] | None, Touched] = {}
 
     # ---- building ----------------------------------------------------------------------------------
 
@@ -182,27 +223,41 @@ class Books:
     def refresh(self, book: Book, line: Line, changed: frozenset[str] | None) -> None:
         """Refresh a line's facts where these names matter (None: all), then its contributions."""
         seen = self.live.narrow(book.account, line.symbol, ())
-        for slot in self.line_table.slots:
-            if changed is None or touches(slot.names, changed):
-                load(slot, self.point(seen, slot.kinds, line.symbol), line.values)
-        if changed is None:
+        touched = self.touched(changed)
+        facts = self.live.instruments.get(line.symbol, {})
+        for leaf in touched.leaves:
+            line.values[leaf.index] = leaf.read(facts, self.live.snapshot.time)
+        for slot in touched.slots:
+            load(slot, self.point(seen, slot.kinds, line.symbol), line.values)
+        if touched.moved:
             self.place_holding(seen, line)
-        member = line.symbol in self.symbols_of(book.account, line.symbol)
-        for index, total in enumerate(self.totals):
-            if changed is None or touches(total.names, changed):
-                self.contribute(book, line, index, (seen, member))
+        member = self.live.is_member(book.account, line.symbol)
+        for index in touched.totals:
+            self.contribute(book, line, index, (seen, member))
 
-    def lines_read(self, changed: frozenset[str]) -> bool:
-        """Whether lines or what they add depend on any of these facts of the account, lists or rates."""
-        return any(touches(slot.names, changed) for slot in self.line_table.slots) or any(
-            touches(total.names, changed) for total in self.totals
-        )
+    def touched(self, changed: frozenset[str] | None) -> Touched:
+        """What a change of these names makes necessary in a line; kept, because the same few changes come again."""
+        if changed not in self._touched:
+            moved = changed is None or changed == self.holding
+            slots = [s for s in self.line_table.slots if changed is None or touches(s.names, changed)]
+            leaves = [leaf for s in slots if (leaf := self.leaf(s)) is not None]
+            own = {leaf.index for leaf in leaves}
+            totals = (i for i, t in enumerate(self.totals) if moved or (changed and touches(t.names, changed)))
+            rest = tuple(s for s in slots if s.index not in own)
+            self._touched[changed] = Touched(tuple(leaves), rest, tuple(totals), moved)
+        return self._touched[changed]
 
-    def symbols_of(self, account: str, symbol: str) -> tuple[str, ...]:
-        """The symbol itself when it is held or worked."""
-        held = symbol in self.live.positions.get(account, ())
-        working = self.live.working.get(account, {}).values()
-        return (symbol,) if held or any(w["working_order.symbol"] == symbol for w in working) else ()
+    def leaf(self, slot: Slot) -> Leaf | None:
+        """A plain fact of the instrument; None for anything that needs more than a look into its facts."""
+        term = slot.term
+        if not isinstance(term, Field) or slot.scale == 0 or term.name in self.derived or term.name == "instrument.fx":
+            return None
+        if term.name.split(".", 1)[0] not in ("instrument", "market"):
+            return None
+        declared = self.live.vocabulary.names[term.name]
+        aged = declared.max_age is not None and declared.as_of
+        limit = duration(declared.max_age) if aged and declared.max_age is not None else None
+        return Leaf(slot.index, term.name, slot.scale, declared.default, declared.as_of if aged else "", limit)
 
     def place_holding(self, seen: Projection, line: Line) -> None:
         """The head of a line: the holding now and the ends of what working orders can make of it."""
