@@ -261,7 +261,7 @@ def separable(term: Term) -> bool:
     parts are. Anything not shown to be so is not.
     """
     parts = conjuncts(term)
-    alike = len({n.collection for n in term.walk() if _over_groups(n)}) <= 1
+    alike = len({n.collection for n in term.walk() if isinstance(n, Aggregate) and _over_groups(n)}) <= 1
     return alike and all(isinstance(p, Compare) and _splits(p.left) and _splits(p.right) for p in parts)
 
 

@@ -193,8 +193,7 @@ class _Speaker:
     def part(self, term: Term) -> str:
         """A term inside another, in brackets where reading it could go two ways."""
         text = self.words(term)
-        percent = isinstance(term, Binary) and isinstance(term.left, Literal)
-        return f"({text})" if isinstance(term, Binary | If | Negate) and not percent else text
+        return f"({text})" if isinstance(term, Binary | If | Negate) and not _is_whole(term) else text
 
     def logic(self, term: Term) -> str:
         match term:
@@ -261,6 +260,11 @@ class _Speaker:
 
     def argument(self, value: Term | str) -> str:
         return value if isinstance(value, str) else self.value(value)
+
+
+def _is_whole(term: Term) -> bool:
+    """Whether the words cannot be torn apart: `5% of x`, `25,000 USD`."""
+    return isinstance(term, Binary) and term.op == "*" and isinstance(term.left, Literal) and not term.left.unit.bare
 
 
 def _exit(given: Mapping[str, str]) -> str:

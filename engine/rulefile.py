@@ -9,6 +9,7 @@ Before: `shape.py`, `dated.py`, `parse.py`. After: `inforce.py`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
@@ -225,7 +226,7 @@ class Reader:
 
     def fixed(self, kind: str) -> dict[str, object]:
         """Everything that is the same in every version, by the field of `Rule` it fills."""
-        readers = {
+        readers: dict[str, Callable[[], object]] = {
             "title": self.title,
             "severity": self.severity,
             "phases": lambda: self.phases(kind),

@@ -1,8 +1,9 @@
 """Hypothesis strategies for well-typed terms of the rule language.
 
-`terms`, `comparisons` and `conditions` give typed terms for one subject of a vocabulary. They write rule text first and typecheck it,
-so every term is one that a rule could hold: units fit, names are reachable, aggregates know their collection. Use
-`names` to narrow which vocabulary names may appear (say, only those a generated snapshot supplies).
+`terms`, `comparisons` and `conditions` give typed terms for one subject of a vocabulary. They write rule text
+first and typecheck it, so every term is one that a rule could hold: units fit, names are reachable,
+aggregates know their collection. Use `names` to narrow which vocabulary names may appear (say, only those a
+generated snapshot supplies).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def written(
     for_each: str = "order",
     depth: int = 3,
     names: Filter = everything,
+    *,
     kind: str = "condition",
 ) -> str:
     """The text of a well-typed `condition`, `comparison` or `number`."""
@@ -68,7 +70,7 @@ def comparisons(
 
 
 def _typed(vocabulary: Vocabulary, for_each: str, depth: int, names: Filter, kind: str) -> st.SearchStrategy[Term]:
-    texts = written(vocabulary, for_each, depth, names, kind)
+    texts = written(vocabulary, for_each, depth, names, kind=kind)
     # An expression as written is bounded; the rare draw beyond that is dropped, not cut.
     small = texts.filter(lambda text: len(text) <= CHARACTERS_MAX // 4)
     return small.map(lambda text: term_of(text, vocabulary, for_each))
@@ -107,7 +109,7 @@ class _Writer:
         makers = [self.leaf_at, self.sum_at, self.scaled, self.negated, self.absolute, self.extreme, self.choice]
         if len(bound) == 1:
             makers.append(self.total)
-        return self.pick(*makers)(unit, depth - 1, bound)  # type: ignore[operator]
+        return str(self.pick(*makers)(unit, depth - 1, bound))  # type: ignore[operator]
 
     def leaf(self, unit: Unit, bound: tuple[str, ...]) -> str:
         known = self.known(lambda u: u.kind is Kind.NUMBER and u.dimensions == unit.dimensions, bound)
@@ -121,6 +123,7 @@ class _Writer:
     def literal(self, unit: Unit) -> str:
         """A constant; money sometimes with its currency, a ratio sometimes in percent."""
         whole = self.draw(st.integers(0, 200_000))
+        assert isinstance(whole, int)
         if unit == MONEY and self.draw(st.booleans()):
             return f"{whole:_} USD"
         if unit == RATIO and self.draw(st.booleans()):

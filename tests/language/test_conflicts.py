@@ -13,8 +13,9 @@ from lexorder.engine.errors import RuleFileError
 from lexorder.engine.evaluate import value
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.typecheck import term_of
-from tests.language.test_classify import AT, SEARCHED, VOCABULARY, supplied
+from tests.language.test_classify import AT, SEARCHED, supplied
 from tests.strategies_terms import written
+from tests.worlds import VOCABULARY
 
 DAY = date(2026, 6, 15)
 

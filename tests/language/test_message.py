@@ -13,6 +13,7 @@ from lexorder.engine.errors import RuleFileError
 from lexorder.engine.message import fill, formatted, slots
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.source import Scalar
+from lexorder.engine.terms import Value
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_rounding_is_at_most_half_a_unit(value, places):
 
 
 def test_fill():
-    values = {"issuer": "ACME", "observed": Fraction(51, 1000), "max_order": Fraction(1_250)}
+    values: dict[str, Value | None] = {"issuer": "ACME", "observed": Fraction(51, 1000), "max_order": Fraction(1_250)}
     text = "{issuer} would be {observed:.2%}; at most {max_order:,} shares {{sic}} {gone}"
     assert fill(text, values) == "ACME would be 5.10%; at most 1,250 shares {sic} ?"
 
