@@ -26,6 +26,7 @@ from lexorder.engine.terms import Compare
 from lexorder.optimizers.board import Board
 from lexorder.optimizers.rows import RowSet, Source, names_under, unit_of
 
+FEW = 8
 Vertex = list[int]
 """Every variable of a board, in shares."""
 
@@ -49,10 +50,10 @@ class _Group:
     clauses: tuple[int, ...]
 
 
-def confirm(found: RowSet, board: Board, *, vertices: int = 4, seed: int = 0) -> int:
+def confirm(found: RowSet, board: Board, *, vertices: int = 4, seed: int = 0, also: Sequence[Vertex] = ()) -> int:
     """Compare rows with the evaluator; returns the number of comparisons. Raises RowsMismatch.
 
-    `vertices`: random vertices at which everything is compared; besides, each row at its worst vertex.
+    `vertices`: random vertices at which everything is compared, besides those in `also` and each row at its worst.
     """
     check = _Check(found, board)
     groups = list(_groups(found))
@@ -60,8 +61,7 @@ def confirm(found: RowSet, board: Board, *, vertices: int = 4, seed: int = 0) ->
     random = Random(seed)  # noqa: S311  (vertices, not secrets)
     for r, source in enumerate(found.sources):
         check.group(by_row[r], worst_vertex(source, board, random))
-    for _ in range(vertices):
-        x = random_vertex(board, random)
+    for x in (*also, *(random_vertex(board, random) for _ in range(vertices))):
         for group in groups:
             check.group(group, x)
     return check.count
@@ -178,8 +178,8 @@ def fills_at(board: Board, orders: Sequence[Facts], x: Vertex) -> dict[tuple[str
 
 
 def worst_vertex(source: Source, board: Board, random: Random) -> Vertex:
-    """Where a row is greatest; variables that do not enter stand at random."""
-    x = random_vertex(board, random)
+    """Where a row is greatest; what does not enter stands at random, or still where few names enter."""
+    x = board.held() if len(source.atom.sum.parts) <= FEW else random_vertex(board, random)
     for v, function in source.atom.sum.parts.items():
         if v < len(board.candidates) and not board.working_of(v):
             x[v] = _on_lot(board, v, function.greatest()[1])

@@ -60,7 +60,7 @@ def account_for(
         cash_after=account_fact(after, "account.cash"),
         turnover=traded / nav,
         cost=_cost(before, after),
-        gap_bp=None if solution.gap is None else Fraction(solution.gap) * unit,
+        gap_bp=None if solution.gap is None or solution.uncured else Fraction(solution.gap) * unit,
         route=f"{solution.route.path}: {solution.route.reason}",
         certificate=solution.text,
         confirmed=released.confirmed,

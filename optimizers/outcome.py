@@ -119,7 +119,8 @@ class Rebalanced:
     """Accepted orders and their proof.
 
     `decisions`: one for each wave, all its orders together; `gap_bp`: certified distance to the optimum of the stated
-    objective in basis points of NAV (None without a bound). `turnover`: traded value over NAV. `cost`: the most the
+    objective in basis points of NAV (None without a
+    bound, and where an old breach remains, since the bound speaks of holdings without any). `turnover`: traded value over NAV. `cost`: the most the
     orders can cost against the marks, in the account's money. `left_out`: names kept as they are, and why.
     `incurable`: where an old breach remains, the rules that together do not admit curing it.
     """

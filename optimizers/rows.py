@@ -47,7 +47,8 @@ from lexorder.optimizers.separable import (
     within,
 )
 
-_CANNOT = (LoweringError, InexpressibleError, MissingFactError)
+_NOT_A_ROW = (LoweringError, InexpressibleError)
+_CANNOT = (*_NOT_A_ROW, MissingFactError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +169,13 @@ class _Builder:
         why = getattr(error, "message", None) or str(error)
         if missing and (rule.fail_if_missing or Phase.REBALANCE not in rule.phases):
             return [(rule.require, some([self.untouched(subject), FALSE]))]
-        refusal = Refusal(rule.id, subject.key, f"cannot be decided: {why}" if missing else why)
-        (self.refusals if Phase.REBALANCE in rule.phases else self.found.left_to_orders).append(refusal)
+        self._refuse(rule, subject, f"cannot be decided: {why}" if missing else why)
         return []
+
+    def _refuse(self, rule: Rule, subject: Subject, why: str) -> None:
+        """A rule for the rebalance is refused; one for single orders is left to their decision."""
+        place = self.refusals if Phase.REBALANCE in rule.phases else self.found.left_to_orders
+        place.append(Refusal(rule.id, subject.key, why))
 
     def _parts(self, rule: Rule, subject: Subject) -> Iterator[tuple[Term, Tree]]:
         """Each conjunct of the requirement with its tree, guards included."""
@@ -241,8 +246,8 @@ class _Builder:
                 for atom in option:
                     self._row(atom, rule, subject, part, asserted=False)
                 indexes.append(tuple(range(first, len(self.found.rows))))
-        except _CANNOT as error:
-            self._without(rule, subject, error)
+        except _NOT_A_ROW as error:
+            self._refuse(rule, subject, error.message)
             return
         self.found.clauses.append(Clause(row_id(rule.id, subject.key), tuple(indexes)))
         self.found.clause_sources.append((rule, subject))
@@ -250,8 +255,8 @@ class _Builder:
     def _assert(self, atom: Atom, rule: Rule, subject: Subject, part: Term, *, direct: bool) -> None:
         try:
             self._row(atom, rule, subject, part, asserted=True, direct=direct)
-        except _CANNOT as error:
-            self._without(rule, subject, error)
+        except _NOT_A_ROW as error:
+            self._refuse(rule, subject, error.message)
 
     def _row(
         self, atom: Atom, rule: Rule, subject: Subject, part: Term, *, asserted: bool, direct: bool = False
@@ -268,8 +273,11 @@ class _Builder:
         if not isinstance(part, Compare) or not is_measured(part) or self.lowering.moving(part.right):
             return None, None
         at, base = self.lowering.at(subject), base_of(part.right)
-        limit = self.lowering.number(part.right, at).constant
-        size = self.lowering.number(base, at).constant if base is not None else Fraction(1)
+        try:
+            limit = self.lowering.number(part.right, at).constant
+            size = self.lowering.number(base, at).constant if base is not None else Fraction(1)
+        except MissingFactError:
+            return None, None
         return (size, limit / size) if size else (None, None)
 
 
