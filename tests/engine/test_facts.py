@@ -128,6 +128,13 @@ def test_plain_facts_load_back(cents: int) -> None:
     assert load_snapshot(document, VOCABULARY).accounts["A"]["account.cash"] == value
 
 
+@given(st.integers(0, 10**9))
+def test_durations_load_back_as_seconds(milliseconds: int) -> None:
+    value = Fraction(milliseconds, 1000)
+    document = world(market=[{"symbol": "ACME", "quote_age": plain(value)}])
+    assert load_snapshot(document, VOCABULARY).instruments["ACME"]["market.quote_age"] == value
+
+
 @given(st.text(max_size=20))
 def test_canonical_identifiers_are_ascii_without_blanks(text: str) -> None:
     if is_canonical(text):
