@@ -55,8 +55,8 @@ class _Seat:
     def tell(self, events: Sequence[Event]) -> None:
         """Tell the evaluators measured facts that are not what they were last told; one that is gone becomes absent."""
         for event in events:
-            if isinstance(event, AccountChanged | InstrumentChanged):
-                key = (type(event), event.account if isinstance(event, AccountChanged) else event.symbol)
+            if isinstance(event, AccountChanged | InstrumentChanged | SingleChanged):
+                key = (type(event), _about(event))
                 old = self.told.get(key, {})
                 if old != event.facts:
                     self.told[key] = dict(event.facts)
@@ -64,6 +64,13 @@ class _Seat:
                     changed = replace(event, facts={**event.facts, **gone})
                     self.by.exact.apply(changed)
                     self.by.second.apply(changed)
+
+
+def _about(event: AccountChanged | InstrumentChanged | SingleChanged) -> str:
+    """Whose facts an event changes; the session is one."""
+    if isinstance(event, SingleChanged):
+        return ""
+    return event.account if isinstance(event, AccountChanged) else event.symbol
 
 
 class Desk:

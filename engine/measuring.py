@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import reduce
 
 import lexorder.engine.measures  # noqa: F401  registers the measures
-from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, after
+from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, after
 from lexorder.engine.measure import REGISTRY
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
@@ -35,12 +35,12 @@ def _terms(rule: Rule) -> Iterable[Term]:
 
 
 def with_measures(projection: Projection, names: Sequence[str]) -> tuple[Projection, tuple[Event, ...]]:
-    """The projection with measured facts on its orders, account and instruments, and the events that say the latter."""
+    """The projection with measured facts (orders, account, instruments, session), and events for all but the orders'."""
     if not names:
         return projection, ()
     orders = tuple(_order(projection, order, names) for order in projection.orders)
     seen = replace(projection, orders=orders)
-    events = (*_of_account(seen, names), *_of_instruments(seen, names))
+    events = (*_of_account(seen, names), *_of_instruments(seen, names), *_of_session(seen, names))
     return replace(seen, snapshot=reduce(after, events, seen.snapshot)), events
 
 
@@ -55,6 +55,11 @@ def _of_instruments(seen: Projection, names: Sequence[str]) -> Iterable[Event]:
         for symbol in sorted({str(o["order.symbol"]) for o in seen.orders} & seen.snapshot.instruments.keys()):
             facts = seen.snapshot.instruments[symbol]
             yield InstrumentChanged(symbol, _values(seen, Subject("instrument", symbol, facts), names))
+
+
+def _of_session(seen: Projection, names: Sequence[str]) -> Iterable[Event]:
+    if _concern(names, "session"):
+        yield SingleChanged(_values(seen, Subject("session", "", seen.snapshot.single), names))
 
 
 def _concern(names: Sequence[str], *entities: str) -> bool:

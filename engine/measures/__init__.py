@@ -2,3 +2,12 @@
 
 Guaranteed: pure, exact, cited. Before: `measure.py`. After: `measuring.py`, which puts their values among the facts.
 """
+
+from __future__ import annotations
+
+from lexorder.engine.measures import bands as bands
+from lexorder.engine.measures import circuit_breakers as circuit_breakers
+from lexorder.engine.measures import lockouts as lockouts
+from lexorder.engine.measures import orders as orders
+from lexorder.engine.measures import prices as prices
+from lexorder.engine.measures import short_sales as short_sales

@@ -1,0 +1,84 @@
+"""The short sale circuit breaker of Regulation SHO Rule 201: when it is triggered and on which days it holds.
+
+In: the previous close, the last trade and when it was reported, the days of earlier triggers. Out: whether it is
+triggered now, and whether short sales are restricted today. Guaranteed: exact; days are those of the exchange's
+calendar. Refused: MissingFactError where a fact is absent.
+
+Source: 17 CFR 242.201(b)(1): a decrease of 10% or more from the listing market's closing price of the prior day, then
+for the rest of that day and the next trading day; 75 FR 11232, 11253 and note 290; FAQ 2.1 to 2.4 of the SEC staff: the
+trigger is a trade reported in regular hours, not a quote; the restriction then also holds outside regular hours.
+Before: `reading.py`, `sessions.py`. After: rules on `instrument.short_sale_restricted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+
+from lexorder.engine.measure import measure
+from lexorder.engine.measures import reading
+from lexorder.engine.sessions import session_hours
+from lexorder.engine.snapshot import MissingFactError, Projection, Subject
+
+DECREASE = Fraction("0.10")
+"""Rule 201(b)(1)(i), compliance date 2011-02-28."""
+FARTHEST = 14
+"""Days looked ahead for the next session; no closure of an exchange has been longer since 1914."""
+
+
+def triggers(previous_close: Fraction, trade: Fraction) -> bool:
+    """Whether a trade reported in regular hours triggers the restriction: 10% or more below the previous close."""
+    return trade <= previous_close * (1 - DECREASE)
+
+
+def next_session(day: date) -> date:
+    """The next trading day after `day`. Raises MissingFactError when there is none within 14 days."""
+    for ahead in range(1, FARTHEST + 1):
+        if session_hours(day + timedelta(days=ahead)) is not None:
+            return day + timedelta(days=ahead)
+    raise MissingFactError("session.open", "", "is not known for the days after the trigger")
+
+
+def restricted_on(day: date, triggered: Iterable[date]) -> bool:
+    """Whether the restriction holds on `day`: triggered that day, or on the trading day before it."""
+    return any(day in (trigger, next_session(trigger)) for trigger in triggered)
+
+
+def _triggered_now(seen: Projection, instrument: Subject) -> bool:
+    opens, closes = (reading.moment(seen, instrument, n) for n in ("session.open", "session.close"))
+    reported = instrument.facts.get("instrument.last_trade_time", reading.moment(seen, instrument, "clock.now"))
+    if not isinstance(reported, datetime):
+        raise MissingFactError("instrument.last_trade_time", instrument.key, "is not a timestamp")
+    close, trade = (reading.number(seen, instrument, f"instrument.{n}") for n in ("previous_close", "last_trade"))
+    return opens <= reported < closes and triggers(close, trade)
+
+
+def _earlier(instrument: Subject) -> Iterable[date]:
+    given = instrument.facts.get("instrument.short_sale_trigger_days", frozenset())
+    if not isinstance(given, frozenset):
+        raise MissingFactError("instrument.short_sale_trigger_days", instrument.key, "is not a set of dates")
+    return tuple(date.fromisoformat(day) for day in given)
+
+
+@measure("instrument.short_sale_triggered")
+def short_sale_triggered(seen: Projection, instrument: Subject) -> bool:
+    """Whether the last trade, reported in regular hours today, triggers the restriction. A quote never does."""
+    return _triggered_now(seen, instrument)
+
+
+@measure("instrument.short_sale_restricted")
+def short_sale_restricted(seen: Projection, instrument: Subject) -> bool:
+    """Whether the price test holds now: by a trigger day given, or by the last trade.
+
+    Raises MissingFactError when neither trigger days nor the last trade and the previous close are given.
+    """
+    today = reading.day(seen, instrument, "clock.date")
+    if restricted_on(today, _earlier(instrument)):
+        return True
+    try:
+        return _triggered_now(seen, instrument)
+    except MissingFactError:
+        if "instrument.short_sale_trigger_days" in instrument.facts:
+            return False
+        raise
