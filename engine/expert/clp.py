@@ -144,11 +144,15 @@ class Checker:
         known: every function name CLIPS has; no name of the file may be one of them.
         templates: the engine's templates and their slots, which rules may match.
         results: those among them that rules may assert.
+
+    `reads` collects the engine's (template, slot) pairs that patterns mention: a fact missing there makes the rule
+    undecided, since a pattern would just not match.
     """
 
     known: frozenset[str]
     templates: dict[str, frozenset[str]]
     results: frozenset[str]
+    reads: set[tuple[str, str]] = field(default_factory=set)
     own: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     globals: set[str] = field(default_factory=set)
@@ -281,6 +285,8 @@ class Checker:
             if not slot.is_list or slot.head not in self.templates[form.head]:
                 near = nearest_name(slot.head, self.templates[form.head])
                 refuse("expert-slot", f"{shown(slot.head or slot.text)} is no slot of `{form.head}`", slot.span, near)
+            if form.head not in self.own:
+                self.reads.add((form.head, slot.head))
             for item in slot.items[1:]:
                 if item.is_list:
                     self.expression(item) if not plain else self.literal(item)

@@ -48,7 +48,7 @@ class ExpertFile:
     """A checked file with its sidecar.
 
     `constructs` is written anew from the tree, so CLIPS reads nothing that was not checked; `hash` is the SHA-256 of
-    both texts, by which a person approves it.
+    both texts, by which a person approves it. `reads` are the (template, slot) pairs its patterns mention.
     """
 
     rule: str
@@ -57,6 +57,7 @@ class ExpertFile:
     cite: str
     owner: str
     constructs: tuple[str, ...]
+    reads: frozenset[tuple[str, str]]
     tests: tuple[tuple[Mapping[str, str], str], ...]
     hash: str
 
@@ -79,7 +80,8 @@ def expert_file(sidecar: str, clp: str, vocabulary: Vocabulary, file: str = "", 
     """A checked file from two texts. Raises RuleFileError."""
     body = _sidecar(sidecar, file)
     forms = read(clp, clp_file)
-    Checker(all_functions(), {**_templates(vocabulary), "violation": frozenset()}, RESULTS).check(forms)
+    checker = Checker(all_functions(), {**_templates(vocabulary), "violation": frozenset()}, RESULTS)
+    checker.check(forms)
     severity = shape.choice(shape.word(body, "severity", body.span), [s.value for s in Severity], "`severity`")
     digest = hashlib.sha256(f"{len(sidecar)}\n{sidecar}{clp}".encode()).hexdigest()
     return ExpertFile(
@@ -89,6 +91,7 @@ def expert_file(sidecar: str, clp: str, vocabulary: Vocabulary, file: str = "", 
         cite=shape.word(body, "cite", body.span).text,
         owner=shape.text(body, "owner"),
         constructs=tuple(form.source() for form in forms),
+        reads=frozenset(pair for pair in checker.reads if pair[0] in ENTITIES),
         tests=_tests(body),
         hash=digest,
     )
@@ -174,14 +177,20 @@ class ExpertRule:
         self.session = confined()
         self.session.load([*_template_texts(vocabulary), *file.constructs])
         self._builders: dict[str, Builder] = {}
+        self._reads = tuple(n for e in ENTITIES for n in _given(vocabulary, e) if (e, slot_of(n.name)) in file.reads)
 
     def judge(self, facts: Facts, subject: str) -> Finding:
         """What the rule says of an order, given the facts it may match by vocabulary name; undecided on any error."""
         session = self.session
+        known = {**{n.name: n.default for n in self._reads if n.default is not None}, **facts}
+        missing = [n.name for n in self._reads if n.name not in known]
+        if missing:
+            # A pattern on a slot that is absent would just not match, and the order would pass.
+            return Finding(self.file.rule, subject, Status.UNDECIDED, why=f"{missing[0]} is missing")
         try:
             session.reset()
             for entity in ENTITIES:
-                self._assert(entity, {n: v for n, v in facts.items() if n.split(".", 1)[0] == entity})
+                self._assert(entity, {n: v for n, v in known.items() if n.split(".", 1)[0] == entity})
             session.run()
             broken = any(True for _ in session.facts("violation"))
             return Finding(self.file.rule, subject, Status.BREACH if broken else Status.PASS)
