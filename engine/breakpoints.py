@@ -20,7 +20,7 @@ from typing import Any
 from lexorder.engine.decision import Largest
 from lexorder.engine.evaluate import Fills, Point
 from lexorder.engine.intervals import Intervals, common, complement, joined
-from lexorder.engine.judge import Derivations, Move, moves
+from lexorder.engine.judge import Derivations, Move, blocks, moves
 from lexorder.engine.piecewise import InexpressibleError, Piecewise, constant, greatest, identity
 from lexorder.engine.rule import Severity, TermClass
 from lexorder.engine.snapshot import MissingFactError, Projection
@@ -242,10 +242,10 @@ class _Study:
         if part.kind is TermClass.LINEAR:
             alone: list[tuple[list[Move], bool]] = [([m], False) for m in self.working]
             return [*alone, ([], True)] if new else alone
-        found = blocks(part.term, self.at.projection, [self.order, *self.working])
-        own = next(block for block in found if self.order in block)
+        found = blocks(part.term, self.at.projection, moves(self.at.projection))
+        own = next(block for block in found if any(m.new for m in block))
         others = [(block, False) for block in found if block is not own]
-        return [*others, ([m for m in own if m is not self.order], new)]
+        return [*others, ([m for m in own if not m.new], new)]
 
     def block(self, part: Part, term: Compare, at: Point, movers: tuple[list[Move], bool]) -> Piecewise:
         """The greatest excess over the states of some working orders, with the order under test or without."""

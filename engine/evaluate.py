@@ -19,7 +19,7 @@ from typing import Any
 
 from lexorder.engine.rule import Rule
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject, find, read, signed
-from lexorder.engine.subjects import belongs
+from lexorder.engine.subjects import belongs, counted_for
 from lexorder.engine.terms import (
     Absolute,
     Aggregate,
@@ -178,7 +178,7 @@ def _kleene(decisive: bool, parts: Iterator[Callable[[], Value]]) -> bool:
 
 
 def _aggregate(term: Aggregate, at: Point) -> Value:
-    subject = at.stack[0] if term.owner == "account" else at.stack[min(1, len(at.stack) - 1)]
+    subject = counted_for(term, at.stack)
     key = "position.symbol" if term.collection == "position" else f"{term.collection}.id"
     inside = [
         replace(at, stack=(*at.stack, Subject(term.collection, str(m.get(key)), m)))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lexorder.engine.classify import classify, separable
+from lexorder.engine.classify import classify, grouping, separable
 from lexorder.engine.evaluate import Fills, Point, number, value
 from lexorder.engine.rule import Rule, TermClass
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
@@ -161,7 +161,7 @@ def worst_excess(part: Term, at: Point, able: Sequence[Move]) -> tuple[Fraction,
     if not linear and not separable(part):
         return _greatest(part, at, able, corners)
     total, where = start, dict(nothing)
-    for block in [[move] for move in able] if linear else _by_symbol(able):
+    for block in [[move] for move in able] if linear else blocks(part, at.projection, able):
         best, filled = _greatest(part, at, block, corners)
         total += best - start
         where.update(filled)
@@ -173,11 +173,13 @@ def _greatest(part: Compare, at: Point, able: Sequence[Move], corners: bool) -> 
     return max(((excess(part, replace(at, fills=f)), f) for f in candidates), key=lambda pair: pair[0])
 
 
-def _by_symbol(able: Sequence[Move]) -> Iterable[Sequence[Move]]:
-    blocks: dict[str, list[Move]] = defaultdict(list)
+def blocks(part: Term, projection: Projection, able: Sequence[Move]) -> list[list[Move]]:
+    """Orders whose fills act together: those of one name, or of one issuer where the part sums over issuers."""
+    group = grouping(part)
+    found: dict[str, list[Move]] = defaultdict(list)
     for move in able:
-        blocks[move.symbol].append(move)
-    return blocks.values()
+        found[projection.group_of(group, move.symbol) if group else move.symbol].append(move)
+    return list(found.values())
 
 
 def _all_states(part: Term, at: Point) -> Iterable[Fills]:

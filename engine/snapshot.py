@@ -99,10 +99,25 @@ class Projection:
             yield from self.orders
         elif collection == "working_order":
             yield from self.working
+        elif self.vocabulary.entities[collection].groups:
+            yield from self._groups(collection)
         else:
             everyone: tuple[Facts, ...] = getattr(self.snapshot, collection + "s")
             own = collection + ".account"
             yield from (m for m in everyone if m.get(own, self.account) in (self.account, "NONE"))
+
+    def group_of(self, entity: str, symbol: str) -> str:
+        """The issuer, sector, ... of an instrument. Raises MissingFactError where it is not known."""
+        field = self.vocabulary.entities[entity].groups
+        key = self.snapshot.instruments.get(symbol, {}).get(field)
+        if not isinstance(key, str) or not key:
+            raise MissingFactError(field, symbol)
+        return key
+
+    def _groups(self, entity: str) -> Iterator[Facts]:
+        """Each issuer (sector, ...) of a name held, ordered or working, once, in order of its key."""
+        for key in sorted({self.group_of(entity, symbol) for symbol in self.positions}):
+            yield {f"{entity}.id": key}
 
 
 def project(snapshot: Snapshot, vocabulary: Vocabulary, account: str, orders: tuple[Facts, ...]) -> Projection:

@@ -8,7 +8,7 @@ the instrument's attribute, never by ticker. Before: `snapshot.py`. After: `eval
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import Projection, Subject
@@ -35,6 +35,13 @@ def belongs(projection: Projection, subject: Subject, collection: str, member: F
     if groups and symbol is not None:
         return projection.snapshot.instruments.get(str(symbol), {}).get(groups) == subject.key
     return True
+
+
+def counted_for(term: Aggregate, stack: Sequence[Subject]) -> Subject:
+    """Whose members an aggregate runs over: its owner's (the account, or the group it stands in), else the rule's."""
+    if term.owner:
+        return next(s for s in reversed(stack) if s.entity == term.owner)
+    return stack[min(1, len(stack) - 1)]
 
 
 def account_subject(projection: Projection) -> Subject:

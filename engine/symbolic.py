@@ -20,7 +20,7 @@ from lexorder.engine.evaluate import OPS, Point, value
 from lexorder.engine.intervals import Intervals, Number, common, complement, joined
 from lexorder.engine.piecewise import InexpressibleError, Piecewise, chosen, compared, constant, greatest, least
 from lexorder.engine.snapshot import MissingFactError, Subject, find
-from lexorder.engine.subjects import belongs
+from lexorder.engine.subjects import belongs, counted_for
 from lexorder.engine.terms import (
     FILL_NAMES,
     Absolute,
@@ -246,7 +246,7 @@ class _Reader:
 
     def members(self, term: Aggregate, at: Point) -> list[tuple[Intervals, Point]]:
         """Each member that counts for some x: where it does, and the point to read it at."""
-        subject = at.stack[0] if term.owner == "account" else at.stack[min(1, len(at.stack) - 1)]
+        subject = counted_for(term, at.stack)
         name = _KEYS.get(term.collection, f"{term.collection}.id")
         found = []
         for facts in at.projection.members(term.collection):

@@ -188,7 +188,8 @@ class Aggregate(Term):
 
     `body` is None for `count`. `where` is None when every member counts. An empty sum is 0, an empty any false,
     an empty all true. `owner` is `account` where a definition of an account name brought it: `account.after.cash`
-    counts all of the account's orders also in a rule for each issuer.
+    counts all of the account's orders also in a rule for each issuer. It is a group (`issuer`, `sector`, ...) where the
+    members of the innermost such group are meant: the positions of each issuer, in a sum over issuers.
     """
 
     kind: OneOf["sum", "count", "any", "all"]

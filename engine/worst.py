@@ -11,7 +11,6 @@ Why not integers here: only orders that may not simply pass come here, see `comp
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction

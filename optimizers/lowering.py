@@ -17,7 +17,7 @@ from fractions import Fraction
 from lexorder.engine.evaluate import Point, value
 from lexorder.engine.piecewise import InexpressibleError, Piecewise, chosen, constant, greatest, least
 from lexorder.engine.snapshot import MissingFactError, Subject, find
-from lexorder.engine.subjects import belongs
+from lexorder.engine.subjects import belongs, counted_for
 from lexorder.engine.terms import (
     FILL_NAMES,
     Absolute,
@@ -92,7 +92,13 @@ class Lowering:
             if node.name in self.board.derived:
                 self._refuse_derived(node.name)
             return node.name in MOVING
-        return isinstance(node, Aggregate) and node.collection in ("order", "position")
+        return isinstance(node, Aggregate) and (
+            node.collection in ("order", "position") or self._grouped(node.collection)
+        )
+
+    def _grouped(self, entity: str) -> bool:
+        """Whether the entity is a group of instruments: an issuer, a sector, ..."""
+        return bool(self.board.projection.vocabulary.entities[entity].groups)
 
     def _refuse_derived(self, name: str) -> None:
         for rule in self.board.derived[name]:
@@ -105,6 +111,10 @@ class Lowering:
         if subject.entity == "order" and subject.key in self.board.orders:
             name, sign = self.board.orders[subject.key]
             return within(name, self.board.side(name, sign), *self.board.domains[name])
+        if self._grouped(subject.entity):
+            seen = self.board.projection
+            names = [s for s in seen.positions if seen.group_of(subject.entity, s) == subject.key]
+            return some([self.presence(Subject("position", s)) for s in names])
         name = self.board.index.get(subject.key, -1)
         if subject.entity != "position" or name < 0 or self.board.working_of(name):
             return TRUE
@@ -214,7 +224,7 @@ class Lowering:
 
     def members(self, term: Aggregate, at: Point) -> Iterator[Point]:
         """Where the body of an aggregate is read, once for each member that belongs to the subject."""
-        subject = at.stack[1] if len(at.stack) > 1 else at.stack[0]
+        subject = counted_for(term, at.stack)
         key = "position.symbol" if term.collection == "position" else f"{term.collection}.id"
         for facts in self.board.projection.members(term.collection):
             if belongs(self.board.projection, subject, term.collection, facts):
