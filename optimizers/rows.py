@@ -12,7 +12,7 @@ Before: `lowering.py`. After: `confirm.py`, `rebalance.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import gcd, lcm
 
@@ -129,11 +129,25 @@ def rows_of(rules: Sequence[Rule], board: Board) -> RowSet:
     """Lower every rule for every subject. Raises RowsRefused with all rules that cannot be lowered."""
     builder = _Builder(board)
     for rule in rules:
-        for subject in subjects_of(rule, board.projection):
+        for subject in subjects_under(rule, board):
             builder.add(rule, subject)
     if builder.refusals:
         raise RowsRefused(tuple(builder.refusals))
     return builder.found
+
+
+def subjects_under(rule: Rule, board: Board) -> list[Subject]:
+    """Everything a rule must hold for: what candidate orders touch and, for a rebalance, whatever else is held.
+
+    What is held and cannot be traded (a working order, no mark) must still be judged: its rule may be undecided.
+    """
+    touched = {s.key: s for s in subjects_of(rule, board.projection)}
+    groups = board.projection.vocabulary.entities[rule.for_each].groups
+    if Phase.REBALANCE in rule.phases and (groups or rule.for_each in (*NAMED, "pair")):
+        for subject in subjects_of(rule, replace(board.projection, orders=())):
+            if rule.for_each not in ("instrument", "market") or subject.key in board.projection.positions:
+                touched.setdefault(subject.key, subject)
+    return [touched[key] for key in sorted(touched)]
 
 
 class _Builder:
