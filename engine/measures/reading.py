@@ -8,7 +8,7 @@ files of this folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from fractions import Fraction
 from math import floor
@@ -40,6 +40,14 @@ def number_or_none(seen: Projection, subject: Subject, name: str) -> Fraction | 
         return None
 
 
+def given_or(subject: Subject, name: str, measured: Callable[[], Value]) -> Fraction:
+    """A number the snapshot gives under `name`, or what is measured when it gives none. Raises MissingFactError."""
+    found = subject.facts[name] if name in subject.facts else measured()
+    if not isinstance(found, Fraction):
+        raise MissingFactError(name, subject.key, "is not a number")
+    return found
+
+
 def word(seen: Projection, subject: Subject, name: str) -> str:
     """A text or a value of an enumeration. Raises MissingFactError."""
     found = fact(seen, subject, name)
@@ -67,6 +75,11 @@ def moment(seen: Projection, subject: Subject, name: str) -> datetime:
 def today(seen: Projection) -> date:
     """The trade date of the decision. Raises MissingFactError."""
     return day(seen, account_subject(seen), "clock.date")
+
+
+def account(seen: Projection) -> Subject:
+    """The account the projection is seen from."""
+    return account_subject(seen)
 
 
 def instrument_of(seen: Projection, symbol: str) -> Subject:

@@ -2,7 +2,7 @@
 
 In: a case and the adapters by rule. Out: `Outcome`. Guaranteed: without an adapter, or with a field the adapter did not
 read, a case is not covered, whatever the answer. A published figure with decimals was rounded by its publisher, so an
-exact answer finer than 10⁻⁴ is compared after rounding half up to the decimals published; anything else must be equal.
+exact answer finer than a cent is compared after rounding half up to the decimals published; anything else must be equal.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.vectors.case import Case, Fields, NotCoveredError, text
 Adapters = Mapping[str, Callable[[Case], object]]
 
 PASS, FAIL, NOT_COVERED = "pass", "fail", "not-covered"
-FINEST = 4
-"""Decimals of money; an exact figure with more must have been rounded by whoever published it."""
+FINEST = 2
+"""Decimals in which money is published; an exact figure with more must have been rounded by whoever published it."""
 
 
 @dataclass(frozen=True)
