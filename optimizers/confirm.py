@@ -24,7 +24,8 @@ from lexorder.engine.snapshot import MissingFactError, Projection, Subject, proj
 from lexorder.engine.subjects import account_subject
 from lexorder.engine.terms import Compare
 from lexorder.optimizers.board import Board
-from lexorder.optimizers.rows import RowSet, Source, names_under, unit_of
+from lexorder.optimizers.row_units import unit_of
+from lexorder.optimizers.rows import RowSet, Source, names_under
 
 FEW = 8
 Vertex = list[int]

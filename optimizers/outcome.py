@@ -118,11 +118,11 @@ class Clash:
 class Rebalanced:
     """Accepted orders and their proof.
 
-    `decisions`: one for each wave, all its orders together; `gap_bp`: certified distance to the optimum of the stated
-    objective in basis points of NAV (None without a
-    bound, and where an old breach remains, since the bound speaks of holdings without any). `turnover`: traded value over NAV. `cost`: the most the
-    orders can cost against the marks, in the account's money. `left_out`: names kept as they are, and why.
-    `incurable`: where an old breach remains, the rules that together do not admit curing it.
+    `decisions`: one for each wave, all its orders together; `gap_bp`: certified distance to the optimum of the
+    stated objective in basis points of NAV (None without a bound, and where an old breach remains, since the bound
+    speaks of holdings without any). `turnover`: traded value over NAV. `cost`: the most the orders can cost against
+    the marks, in the account's money. `left_out`: names kept as they are, and why. `incurable`: where an old breach
+    remains, the rules that together do not admit curing it.
     """
 
     account: str

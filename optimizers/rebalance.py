@@ -30,7 +30,8 @@ from lexorder.optimizers.outcome import Infeasible, Rebalanced
 from lexorder.optimizers.refusals import ModelError, UndecidedError
 from lexorder.optimizers.release import Released, release
 from lexorder.optimizers.risk_models import FactorModel, shrunk_factors, statistical_factors
-from lexorder.optimizers.rows import Refusal, RowSet, names_of, relevant, rows_of, unit_of, working_of
+from lexorder.optimizers.row_units import names_of, unit_of, working_of
+from lexorder.optimizers.rows import Refusal, RowSet, relevant, rows_of
 from lexorder.optimizers.signal_rules import Reactor
 from lexorder.optimizers.signals import SignalReport, through_rules
 from lexorder.optimizers.solve import Conflict, Settings, Solution, solve

@@ -21,7 +21,8 @@ from lexorder.engine.events import Fill
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Snapshot
 from lexorder.optimizers.board import Board
-from lexorder.optimizers.rows import Refusal, unit_of
+from lexorder.optimizers.row_units import unit_of
+from lexorder.optimizers.rows import Refusal
 from lexorder.optimizers.universe import value_of_share
 
 

@@ -67,7 +67,11 @@ def test_figures_are_exact():
     (weight,) = [w for w in result.weights if w.symbol == "A"]
     assert (weight.before, weight.after, weight.weight_after) == (0, 20, Fraction(1, 5))
     told = {h.subject: h for h in result.headroom}
-    assert (told["A-CORP"].after, told["A-CORP"].limit, told["A-CORP"].margin) == (Fraction(1, 5), Fraction(1, 5), 0)
+    assert (told["A-CORP"].after, told["A-CORP"].limit, told["A-CORP"].margin) == (
+        Fraction(1, 5),
+        Fraction(1, 5),
+        Fraction(0),
+    )
 
 
 def test_json_has_fix_names_and_no_floats():

@@ -13,7 +13,8 @@ from lexorder.engine.facts import load_snapshot
 from lexorder.engine.rulebook import RuleBook
 from lexorder.optimizers.board import Board
 from lexorder.optimizers.confirm import RowsMismatch, confirm
-from lexorder.optimizers.rows import RowSet, RowsRefused, names_of, relevant, row_id, rows_of, working_of
+from lexorder.optimizers.row_units import names_of, working_of
+from lexorder.optimizers.rows import RowSet, RowsRefused, relevant, row_id, rows_of
 from lexorder.optimizers.separable import LoweringError, alternatives, every, some
 from lexorder.optimizers.universe import Trading, board_of
 from tests.optimizers.generated import ACCOUNT, NOW, VOCABULARY, document
