@@ -403,8 +403,8 @@ class _Writer:
         if _ORDER_WORDS.search(code):
             raise NotFastError("a sum over positions reads the order")
         parts = [t for _, term in sums for t in (term.body, term.where) if t is not None]
-        names = frozenset[str]().union(*(names_read(t, self.vocabulary, self.layout.derived) for t in parts))
         scope = scope_of(sums[0][1], env, self.vocabulary)
+        names = frozenset([scope]).union(*(names_read(t, self.vocabulary, self.layout.derived) for t in parts))
         key = (scope, mode, scale, code, shares, env.kinds if shares else ())
         if key not in self.layout.known:
             line = self.layout.line
