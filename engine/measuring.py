@@ -35,7 +35,7 @@ def _terms(rule: Rule) -> Iterable[Term]:
 
 
 def with_measures(projection: Projection, names: Sequence[str]) -> tuple[Projection, tuple[Event, ...]]:
-    """The projection with measured facts (orders, account, instruments, session), and events for all but the orders'."""
+    """The projection with measured facts of orders, account, instruments and session; events for the last three."""
     if not names:
         return projection, ()
     orders = tuple(_order(projection, order, names) for order in projection.orders)

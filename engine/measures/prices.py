@@ -5,8 +5,8 @@ Guaranteed: exact; the middle of bid and ask is rounded half up to 10⁻⁴, the
 when no price is there at all, so that a rule can refuse the order (`if_missing: fail`) instead of letting it pass.
 
 Source of the order of preference: Trading Technologies, Advanced Pre-Trade Price Controls
-(library.tradingtechnologies.com): the preferred price; else the last trade while it lies between bid and ask; else their
-middle; with neither bid nor ask known, or only one of them, the first of ask, bid, settlement, close.
+(library.tradingtechnologies.com): the preferred price; else the last trade while it lies between bid and ask; else
+their middle; with neither bid nor ask known, or only one of them, the first of ask, bid, settlement, close.
 Before: `reading.py`. After: rules on `instrument.reference_price` and `market.move`.
 """
 
@@ -45,7 +45,7 @@ def reference_of(prices: Prices) -> Fraction | None:
 
 
 def move(start: Fraction, end: Fraction) -> Fraction:
-    """The change from one price to a later one as a share of the first, rounded half up to 10⁻⁶, the scale of ratios."""
+    """The change from one price to a later one as a share of the first, rounded half up to 10⁻⁶ (scale of ratios)."""
     return reading.rounded_half_up(end / start - 1, 6)
 
 

@@ -98,7 +98,8 @@ def test_an_order_needs_its_five_names(short: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"quantity": "0"}, {"quantity": "-5"}, {"quantity": "1.5"}, {"side": "BUY"}, {"price": "0"}, {"x": "1"}]
+    "change",
+    [{"quantity": "0"}, {"quantity": "-5"}, {"quantity": "1.5"}, {"side": "BUY"}, {"price": "-10000.0001"}, {"x": "1"}],
 )
 def test_bad_orders_are_refused(change: dict[str, str]) -> None:
     with pytest.raises(SnapshotError):
