@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk, shipped_rules, shipped_vocabulary
+from lexorder.engine.evaluate import Point, value
 from lexorder.engine.facts import load_order, load_snapshot
+from lexorder.engine.judge import derivations
 from lexorder.engine.measure import REGISTRY
 from lexorder.engine.measuring import with_measures
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.quantity import exact
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject, project
-from lexorder.engine.terms import Value
+from lexorder.engine.subjects import account_subject
+from lexorder.engine.terms import Field, Value
+from lexorder.engine.verdict import Status
 from tests.vectors.case import NotCoveredError
 
 NOON = "2026-06-15T12:00:00-04:00"
@@ -104,6 +110,31 @@ def measured(name: str, snapshot: Mapping[str, Any], orders: Sequence[Mapping[st
         raise NotCoveredError(f"{name}: {error}") from None
 
 
+def told(name: str, snapshot: Mapping[str, Any], orders: Sequence[Mapping[str, object]] = ()) -> Value:
+    """The value of a name that the vocabulary defines or the rules in force derive, measured facts given.
+
+    For the account, the first order or the first instrument. Raises NotCoveredError when a fact is missing.
+    """
+    projection, _ = with_measures(seen(snapshot, orders), tuple(sorted(REGISTRY)))
+    derived = derivations(library().on(projection.snapshot.single["clock.date"]))  # type: ignore[arg-type]
+    declared = words().name(name)
+    assert declared is not None, name
+    subject = _subject(name.split(".", 1)[0], projection)
+    at = Point(projection, (account_subject(projection), subject), {}, derived)
+    try:
+        return value(declared.means or Field(declared.unit, name), at)
+    except MissingFactError as error:
+        raise NotCoveredError(f"{name}: {error}") from None
+
+
+def breached(snapshot: Mapping[str, Any], orders: Sequence[Mapping[str, object]], rule: str) -> bool:
+    """Whether one rule of the library finds a breach, blocking or not. Raises NotCoveredError when it is undecided."""
+    found = decision(snapshot, orders, [rule])
+    if found.outcome.value == "undecided":
+        raise NotCoveredError(f"{rule}: {'; '.join(report.message for report in found.reports)}")
+    return any(report.status is Status.BREACH for report in found.reports)
+
+
 def _subject(entity: str, projection: Projection) -> Subject:
     snapshot = projection.snapshot
     if entity == "account":
@@ -116,3 +147,9 @@ def _subject(entity: str, projection: Projection) -> Subject:
         return Subject(entity, key, projection.positions[key])
     key = next(iter(snapshot.instruments))
     return Subject(entity, key, snapshot.instruments[key])
+
+
+def plain(amount: Value) -> str:
+    """An exact number as the decimal text a snapshot takes."""
+    assert isinstance(amount, Fraction)
+    return exact(amount)

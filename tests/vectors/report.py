@@ -1,8 +1,9 @@
 """What became of a case: pass, fail or not covered, and the line that says so.
 
 In: a case and the adapters by rule. Out: `Outcome`. Guaranteed: without an adapter, or with a field the adapter did not
-read, a case is not covered, whatever the answer. A published figure with decimals was rounded by its publisher, so an
-exact answer finer than a cent is compared after rounding half up to the decimals published; anything else must be equal.
+read, or with facts that no snapshot takes, a case is not covered, whatever the answer. A published figure was
+rounded by its publisher, so an exact answer finer than a cent is compared after rounding half up to the decimals published;
+anything else must be equal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
+from lexorder.engine.errors import SnapshotError
 from lexorder.engine.quantity import exact, fits_scale
 from tests.vectors.case import Case, Fields, NotCoveredError, text
 
@@ -45,7 +47,7 @@ def judged(case: Case, adapters: Adapters) -> Outcome:
         return Outcome(case, NOT_COVERED, f"no adapter for rule {case.rule}")
     try:
         got = adapter(case)
-    except NotCoveredError as why:
+    except (NotCoveredError, SnapshotError) as why:
         return Outcome(case, NOT_COVERED, str(why))
     except Exception as error:  # an adapter that breaks must not hide the other cases
         return Outcome(case, FAIL, f"{type(error).__name__}: {error}")

@@ -1,0 +1,369 @@
+"""Margin, cash, buying power, leverage, whole lots and settlement: cases to snapshots.
+
+Quantities of coins are counted in lots, the smallest unit a case uses, since a snapshot holds whole numbers; prices are
+then for a lot, and all money may be counted in a smaller unit, so that no figure is finer than a snapshot takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lexorder.engine.quantity import fits_scale
+from tests.vectors import asking
+from tests.vectors.case import Case, Fields, NotCoveredError, number, text
+
+SYMBOL = "XYZ"
+UNITS = tuple(Fraction(1, 10**places) for places in range(13))
+QUOTES = ("USDT", "USD", "EUR", "GBP", "BTC", "ETH", "BNB")
+"""What the pairs of the cases are quoted in; `ETHBTC` is quoted in BTC."""
+
+
+def _text(amount: Fraction) -> str:
+    return asking.plain(amount)
+
+
+def _held(quantity: str, symbol: str = SYMBOL) -> dict[str, object]:
+    return {"account": asking.ACCOUNT, "symbol": symbol, "quantity": quantity}
+
+
+# ---- maintenance -------------------------------------------------------------------------------
+
+
+def long_requirement(case: Case) -> object:
+    """What a long position needs."""
+    return _requirement(case, case.given.text("shares"))
+
+
+def short_requirement(case: Case) -> object:
+    """What a short position needs."""
+    return _requirement(case, f"-{case.given.text('shares')}")
+
+
+def _requirement(case: Case, quantity: str) -> object:
+    account = {"kind": "margin", "house_maintenance": text(case.given.get("maint_rate", 0))}
+    snapshot = asking.document(
+        account=account, instruments=[asking.instrument(SYMBOL, case.given.text("price"))], positions=[_held(quantity)]
+    )
+    return asking.measured("account.maintenance_requirement", snapshot)
+
+
+def _margined(case: Case) -> dict[str, object]:
+    """One long holding worth what the case says, its debit or equity, the house rate."""
+    account = {"kind": "margin", "house_maintenance": case.given.text("maint_rate")}
+    if "debit" in case.given:
+        account["cash"] = _text(-case.given.number("debit"))
+    if "equity" in case.given:
+        account["equity"] = case.given.text("equity")
+    worth = case.given.get("securities_value")
+    held = {} if worth is None else {"instruments": [asking.instrument(SYMBOL, text(worth))], "positions": [_held("1")]}
+    return asking.document(account=account, **held)
+
+
+def call(case: Case) -> object:
+    """Whether there is a margin call."""
+    snapshot = _margined(case)
+    snapshot["instruments"] = [*_listed(snapshot), asking.instrument("OTHER", "1")]
+    warned = asking.breached(snapshot, [asking.order("sell", "1", SYMBOL)], "maintenance-margin-call")
+    return "margin_call" if warned else "ok"
+
+
+def _listed(snapshot: dict[str, object]) -> list[object]:
+    listed = snapshot["instruments"]
+    assert isinstance(listed, list)
+    return listed
+
+
+def _measured(name: str) -> Callable[[Case], object]:
+    return lambda case: asking.measured(name, _margined(case))
+
+
+def reg_t(case: Case) -> object:
+    """Whether cash margins a purchase."""
+    price = case.order.text("notional")
+    listed = asking.instrument(
+        SYMBOL, price, marginable=case.given["marginable"], house_initial=case.given.text("initial_rate")
+    )
+    snapshot = asking.document(account={"kind": "margin", "cash": case.given.text("cash")}, instruments=[listed])
+    return asking.decided(snapshot, [asking.order(case.order["side"], "1", SYMBOL)], ["reg-t-initial-margin"])
+
+
+# ---- buying power and leverage -----------------------------------------------------------------
+
+
+def buying_power(case: Case) -> object:
+    """An order against buying power and what open orders take of it."""
+    reserved = case.given.text("open_order_value")
+    snapshot = asking.document(
+        account={"kind": "margin", "buying_power": case.given.text("buying_power")},
+        instruments=[asking.instrument(SYMBOL, "1")],
+        working_orders=[_working("W-1", "buy", "1", SYMBOL, reserved)] if number(reserved) else [],
+    )
+    if "notional" not in case.order:
+        case.order.ignore("symbol")
+        sent = asking.order(case.order["side"], case.order.text("orderQty"), SYMBOL, price=case.order.text("price"))
+    else:
+        sent = asking.order(case.order["side"], "1", SYMBOL, price=case.order.text("notional"))
+    case.order.only("ordType", "limit")
+    return asking.decided(snapshot, [sent], ["buying-power"])
+
+
+def _working(name: str, side: str, quantity: str, symbol: str, price: str) -> dict[str, object]:
+    plain = {"id": name, "account": asking.ACCOUNT, "symbol": symbol}
+    return {**plain, "side": side, "quantity": quantity, "price": price}
+
+
+def short_order_value(case: Case) -> object:
+    """Buying power that a short sale takes."""
+    markup = case.given.number("factor") - 1
+    snapshot = asking.document(
+        instruments=[asking.instrument(case.order["symbol"], case.given.text("ask"))],
+        firm={"short_markup": _text(markup), "collar": "0"},
+    )
+    return asking.told("order.opening_value", snapshot, [_single(case.order)])
+
+
+def _single(order: Fields, **facts: object) -> dict[str, object]:
+    """The order of a case, with its price where its type has one."""
+    priced = {"price": order.text("price")} if order.only("ordType", "limit", "market") == "limit" else {}
+    return asking.order(order["side"], order.text("orderQty"), order["symbol"], **priced, **facts)
+
+
+MOMENTS = {
+    "midnight": "2016-02-16T00:00:00-05:00",
+    "weekend noon": "2016-02-13T12:00:00-05:00",
+    "weekend midnight": "2016-02-13T00:00:00-05:00",
+    "noon": "2016-02-16T12:00:00-05:00",
+}
+"""Times the cases name: of the business day, and of the Saturday before it, that their other times are of."""
+
+
+def leverage(case: Case) -> object:
+    """The leverage granted at a time, or the margin an order needs with it."""
+    when = case.given["when"]
+    account = {
+        "intraday_leverage": case.given.text("open_leverage"),
+        "overnight_leverage": case.given.text("closed_leverage"),
+    }
+    price = text(case.given.get("price", 1))
+    snapshot = asking.document(
+        time=MOMENTS.get(when, f"{when}-05:00"), account=account, instruments=[asking.instrument(SYMBOL, price)]
+    )
+    if "exchange_open" in case.given and case.given["exchange_open"] != _open(snapshot):
+        raise NotCoveredError("a session that the calendar does not know")
+    if "qty" not in case.given:
+        return asking.measured("account.leverage", snapshot)
+    return asking.told("order.initial_margin", snapshot, [asking.order("buy", case.given.text("qty"), SYMBOL)])
+
+
+def _open(snapshot: dict[str, object]) -> bool:
+    """Whether the exchange's calendar has a session at the snapshot's time."""
+    single = asking.seen(snapshot).snapshot.single
+    opens, closes, now = (single.get(name) for name in ("session.open", "session.close", "clock.now"))
+    return opens is not None and opens <= now < closes  # type: ignore[operator]
+
+
+def whole_shares(case: Case) -> object:
+    """The quantity for a target, or the decision on an order of that quantity."""
+    lent = case.given.text("leverage")
+    account = {"kind": "margin", "equity": case.given.text("equity"), "leverage": lent}
+    side = {"short": "sell_short", "long": "buy"}[case.given.get("side", "long")]
+    listed = asking.instrument(SYMBOL, case.given.text("price"), lot=case.given.text("lot"))
+    firm = {"target_buffer": case.given.text("buffer"), "free_buying_power": case.given.text("free_pct"), "collar": "0"}
+    snapshot = asking.document(account=account, instruments=[listed], firm=firm)
+    aim = {"target_leverage": case.given.text("target_leverage"), "flat_fee": case.given.text("fee_flat")}
+    found = asking.measured("order.target_quantity", snapshot, [asking.order(side, "1", SYMBOL, **aim)])
+    if not case.orders:
+        return found
+    case.order.ignore("symbol")
+    case.order.only("ordType", "market")
+    if abs(number(asking.plain(found))) != case.order.number("orderQty"):
+        raise NotCoveredError(f"the target gives {asking.plain(found)}, not the quantity ordered")
+    sent = asking.order(case.order["side"], case.order.text("orderQty"), SYMBOL)
+    return asking.decided(snapshot, [sent], ["leverage-granted"])
+
+
+def long_premium(case: Case) -> object:
+    """What buying an option needs."""
+    case.order.ignore("symbol")
+    case.order.only("effect", "open")
+    case.order.only("ordType", "market")
+    listed = asking.instrument(SYMBOL, case.given.text("fill"), multiplier=case.given.text("multiplier"))
+    snapshot = asking.document(instruments=[listed])
+    sent = asking.order(case.order.only("side", "buy"), case.order.text("orderQty"), SYMBOL)
+    return asking.told("order.premium", snapshot, [sent])
+
+
+# ---- cash in several currencies ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Leg:
+    """What an order gives away: a currency, how much of it, and for a purchase with cash also what is bought."""
+
+    side: str
+    symbol: str
+    quantity: Fraction
+    price: Fraction
+
+
+def _pair(symbol: str) -> tuple[str, str]:
+    """`BTCUSD` is BTC in USD."""
+    found = next((quote for quote in QUOTES if symbol.endswith(quote) and symbol != quote), None)
+    if found is None:
+        return symbol, "USD"
+    return symbol.removesuffix(found), found
+
+
+def _paid(order: Fields, market: Fraction | None) -> Fraction:
+    """The price of an order: its limit, the stop of a stop order, or the market's."""
+    kind = order.only("ordType", "limit", "stop", "stop_limit", "market")
+    if kind == "stop_limit":
+        order.ignore("stopPx")
+    if kind == "market" and market is not None:
+        return market
+    return order.number("stopPx" if kind == "stop" else "price")
+
+
+def _leg(order: Fields, cash: str, price: Fraction | None) -> Leg:
+    """An order as a trade against the account's cash.
+
+    What a pair of two coins brings in counts for nothing until it fills, so only what it gives away is written.
+    """
+    base, quote = _pair(order["symbol"])
+    paid = _paid(order, price)
+    quantity = order.number("orderQty")
+    if quote == cash or order["side"] == "sell":
+        return Leg(order.only("side", "buy", "sell"), base, quantity, paid if quote == cash else Fraction(1))
+    return Leg("sell", quote, quantity * paid, Fraction(1))
+
+
+def _unit(quantities: Iterable[Fraction]) -> Fraction:
+    """The largest power of ten of which all are whole numbers. Raises NotCoveredError when none is fine enough."""
+    listed = list(quantities)
+    found = next((u for u in UNITS if all((q / u).denominator == 1 for q in listed)), None)
+    if found is None:
+        raise NotCoveredError("a quantity is too fine")
+    return found
+
+
+def cash(case: Case) -> object:
+    """An order against cash, coins held and open orders."""
+    quote = _pair(case.order["symbol"])[1]
+    market = case.given.number("price") if "price" in case.given else None
+    open_orders = [_leg(order, quote, None) for order in case.given.get("open_orders", ())]
+    sent = _leg(case.order, quote, market)
+    purse = case.given["cash"]
+    coins = {name: purse.number(name) for name in purse if name != quote}
+    money = purse.number(quote) if quote in purse else Fraction(0)
+    rate, flat = (number(case.given.get(name, 0)) for name in ("fee_rate", "fee_flat"))
+    lots = {
+        symbol: _unit(
+            [coins.get(symbol, Fraction(0)), *(leg.quantity for leg in (sent, *open_orders) if leg.symbol == symbol)]
+        )
+        for symbol in sorted({leg.symbol for leg in (sent, *open_orders)} | set(coins))
+    }
+    scale = _money_scale([leg.price * lots[leg.symbol] for leg in (sent, *open_orders)])
+    snapshot = asking.document(
+        account={"kind": "cash", "cash": _text(money * scale)},
+        instruments=[asking.instrument(symbol, _text(scale)) for symbol in lots],
+        positions=[_held(_text(held / lots[coin]), coin) for coin, held in coins.items()],
+        working_orders=[
+            _working(
+                f"W-{place}",
+                leg.side,
+                _text(leg.quantity / lots[leg.symbol]),
+                leg.symbol,
+                _text(leg.price * lots[leg.symbol] * scale),
+            )
+            for place, leg in enumerate(open_orders, 1)
+        ],
+    )
+    lot = lots[sent.symbol]
+    fees = {"fee_rate": _text(rate), "flat_fee": _text(flat * scale)}
+    order = asking.order(
+        sent.side, _text(sent.quantity / lot), sent.symbol, price=_text(sent.price * lot * scale), **fees
+    )
+    return asking.decided(snapshot, [order], ["cash-account-pays-in-full", "cash-account-sells-what-it-holds"])
+
+
+def _money_scale(prices: Iterable[Fraction]) -> Fraction:
+    """How many units of money to count for one, so that prices of lots fit the scale of prices."""
+    listed = list(prices)
+    found = next(
+        (1 / u for u in UNITS if all(fits_scale(p / u, 4) and p / u >= Fraction(1, 10_000) for p in listed)), None
+    )
+    if found is None:
+        raise NotCoveredError("a price is too fine")
+    return found
+
+
+def budget(case: Case) -> object:
+    """An order that cash and its fee must pay whole."""
+    case.given.only("all_or_none", True)
+    snapshot = asking.document(
+        account={"kind": "cash", "cash": case.given.text("cash")},
+        instruments=[asking.instrument(case.order["symbol"], "1")],
+    )
+    fees = {"fee_rate": text(case.given.get("fee_rate", 0)), "flat_fee": text(case.given.get("fee_flat", 0))}
+    return asking.decided(snapshot, [_single(case.order, **fees)], ["cash-account-pays-in-full"])
+
+
+def max_quantity(case: Case) -> object:
+    """The most that cash buys, in whole lots."""
+    purse = case.given["cash"]
+    money = purse.number("USD") if isinstance(purse, Fields) else case.given.number("cash")
+    coins = [purse.number(name) for name in purse if name != "USD"] if isinstance(purse, Fields) else []
+    if len(coins) > 1:
+        raise NotCoveredError("which of several coins is bought is not said")
+    lot, price = number(case.given.get("lot", 1)), case.given.number("price")
+    scale = _money_scale([price * lot])
+    mark = _text(price * lot * scale)
+    snapshot = asking.document(
+        account={"kind": "cash", "cash": _text(money * scale)},
+        instruments=[asking.instrument(SYMBOL, mark)],
+        positions=[_held(_text(held / lot)) for held in coins],
+    )
+    facts = {
+        "fee_rate": text(case.given.get("fee_rate", 0)),
+        "flat_fee": _text(number(case.given.get("fee_flat", 0)) * scale),
+    }
+    if "target" in case.given:
+        facts["target_weight"] = case.given.text("target")
+    lots = asking.measured(
+        "order.affordable_quantity", snapshot, [asking.order("buy", "1", SYMBOL, price=mark, **facts)]
+    )
+    return number(asking.plain(lots)) * lot
+
+
+# ---- settlement --------------------------------------------------------------------------------
+
+
+def settlement(case: Case) -> object:
+    """When a trade settles."""
+    case.given.only("market", "US equity")
+    snapshot = asking.document(
+        time=f"{case.given['trade_date']}T12:00:00-05:00", instruments=[asking.instrument(SYMBOL, "1")]
+    )
+    return asking.measured("order.settlement_date", snapshot, [asking.order("buy", "1", SYMBOL)])
+
+
+ADAPTERS: dict[str, Callable[[Case], object]] = {
+    "budget": budget,
+    "buying_power": buying_power,
+    "cash.buying_power": cash,
+    "maintenance.call": call,
+    "maintenance.call_amount": _measured("account.maintenance_call"),
+    "maintenance.liquidation_to_cover": _measured("account.liquidation_to_cover"),
+    "maintenance.long_requirement": long_requirement,
+    "maintenance.short_requirement": short_requirement,
+    "maintenance.trigger_value": _measured("account.maintenance_trigger_value"),
+    "margin.intraday_vs_overnight": leverage,
+    "optimizer.max_qty": max_quantity,
+    "optimizer.whole_shares": whole_shares,
+    "options.long_premium.requirement": long_premium,
+    "reg_t.initial": reg_t,
+    "settlement.date": settlement,
+    "short_order_value": short_order_value,
+}
