@@ -146,6 +146,7 @@ def _account(cash: Decimal) -> dict[str, Any]:
         "total_assets": nav,
         "equity": nav,
         "cash": str(cash),
+        "buying_power": "1000000",
         "start_of_day_nav": nav,
         "peak_nav": nav,
     }

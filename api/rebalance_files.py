@@ -7,7 +7,8 @@ history with gaps. Before: `tabular.py`. After: `cli_rebalance.py`.
 
 Files, with the vocabulary's names as columns:
 
-    portfolio  CSV `symbol,quantity` with a row `CASH`; or JSON with `account`, `positions`, `working_orders`
+    portfolio  what JSON's `account` leaves out: net asset value from holdings and cash, buying power is the cash;
+               CSV `symbol,quantity` with a row `CASH`; or JSON with `account`, `positions`, `working_orders`
     prices     CSV `symbol,mark[,bid,ask,volatility,…]`; or a history, CSV `date,SYMBOL,SYMBOL,…`: the last row is the
                marks, the rest the returns and volatilities
     signals    CSV `symbol,expected_return,confidence[,strategy,timeframe,direction,reward_risk,id]`
@@ -164,6 +165,7 @@ def _net_asset_value(book: _Book, instruments: list[dict[str, Any]]) -> None:
             quantity = row.get("quantity", row.get("before.quantity"))
             total += _number(quantity, place) * _number(marks[str(row["symbol"])]["mark"], place)
         book.account["nav"] = exact(total)
+    book.account.setdefault("buying_power", book.account["cash"])
     for name in ("total_assets", "equity", "start_of_day_nav", "peak_nav"):
         book.account.setdefault(name, book.account["nav"])
 

@@ -64,6 +64,7 @@ def account_for(
         route=f"{solution.route.path}: {solution.route.reason}",
         certificate=solution.text,
         confirmed=released.confirmed,
+        by_order=tuple(sorted({r.rule for r in found.left_to_orders})),
         left_out=(*left, *(Refusal("", s, "no safe wave for its order") for s in solution.trimmed)),
         rulebook_hash=solution.certificate.rulebook,
         snapshot_hash=solution.certificate.snapshot,

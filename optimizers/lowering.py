@@ -15,6 +15,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from lexorder.engine.evaluate import Point, value
+from lexorder.engine.measure import REGISTRY
 from lexorder.engine.piecewise import InexpressibleError, Piecewise, chosen, constant, greatest, least
 from lexorder.engine.snapshot import MissingFactError, Subject, find
 from lexorder.engine.subjects import belongs, counted_for
@@ -91,6 +92,8 @@ class Lowering:
         if isinstance(node, Field):
             if node.name in self.board.derived:
                 self._refuse_derived(node.name)
+            if node.name.startswith("order.") and node.name in REGISTRY:
+                raise LoweringError(f"reads {node.name}, which is measured for each order by itself")
             return node.name in MOVING
         return isinstance(node, Aggregate) and (
             node.collection in ("order", "position") or self._grouped(node.collection)

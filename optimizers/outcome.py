@@ -123,6 +123,7 @@ class Rebalanced:
     speaks of holdings without any). `turnover`: traded value over NAV. `cost`: the most the orders can cost against
     the marks, in the account's money. `left_out`: names kept as they are, and why. `incurable`: where an old breach
     remains, the rules that together do not admit curing it.
+    `by_order`: rules that are no rows and were checked when each order was decided.
     """
 
     account: str
@@ -146,6 +147,7 @@ class Rebalanced:
     rulebook_hash: str
     snapshot_hash: str
     incurable: tuple[Clash, ...] = ()
+    by_order: tuple[str, ...] = ()
 
     @property
     def waves(self) -> int:
@@ -179,6 +181,7 @@ class Rebalanced:
             "confirmed": self.confirmed,
             "left_out": [{"rule": r.rule, "subject": r.subject, "why": r.why} for r in self.left_out],
             "incurable": [_clash(c) for c in self.incurable],
+            "decided_by_order": list(self.by_order),
             "rulebook_hash": self.rulebook_hash,
             "snapshot_hash": self.snapshot_hash,
         }

@@ -142,8 +142,8 @@ class _Plan:
 
     @property
     def left(self) -> tuple[Refusal, ...]:
-        """Rules left to the decision of the orders."""
-        return tuple(self.found.left_to_orders)
+        """Rules that stop trading for want of a fact."""
+        return tuple(self.found.stopped)
 
     def solved(self) -> Solution | Conflict:
         """Solve the integer problem."""

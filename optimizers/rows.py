@@ -100,7 +100,8 @@ class Source:
 class RowSet:
     """Rows and clauses under construction; `sources` has one entry for each row, `clause_sources` for each clause.
 
-    `judged` lists every (rule, subject) that was lowered, also where no row was needed.
+    `judged` lists every (rule, subject) that was lowered, also where no row was needed; `stopped` the pre-trade rules
+    that cannot be decided for want of a fact, so that nothing they cover is traded.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -109,6 +110,7 @@ class RowSet:
     clause_sources: list[tuple[Rule, Subject]] = field(default_factory=list)
     judged: list[tuple[Rule, Subject]] = field(default_factory=list)
     left_to_orders: list[Refusal] = field(default_factory=list)
+    stopped: list[Refusal] = field(default_factory=list)
 
 
 def relevant(rules: Sequence[Rule], account: str, tags: frozenset[str]) -> list[Rule]:
@@ -149,6 +151,10 @@ def subjects_under(rule: Rule, board: Board) -> list[Subject]:
     return [touched[key] for key in sorted(touched)]
 
 
+Part = tuple[Term, Tree, bool]
+"""A conjunct, its tree, and whether the tree is the comparison itself."""
+
+
 class _Builder:
     """Collects rows and clauses of one board."""
 
@@ -167,30 +173,41 @@ class _Builder:
         except _CANNOT as error:
             parts = self._without(rule, subject, error)
         self.found.judged.append((rule, subject))
-        for part, tree in parts:
-            self._emit(tree, rule, subject, part, direct=isinstance(tree, Atom) and not self._cleared(part))
+        for part, tree, own in parts:
+            self._emit(tree, rule, subject, part, direct=own and not self._cleared(part))
 
     def _cleared(self, part: Term) -> bool:
         """Whether a moving divisor was multiplied out: then the row's excess is not the ratio's."""
         sides = (part.left, part.right) if isinstance(part, Compare) else ()
         return any(isinstance(s, Binary) and s.op == "/" and self.lowering.moving(s.right) for s in sides)
 
-    def _without(self, rule: Rule, subject: Subject, error: Exception) -> list[tuple[Term, Tree]]:
+    def _without(self, rule: Rule, subject: Subject, error: Exception) -> list[Part]:
         """What is left of a rule that cannot be lowered: a refusal, names that stay, or the order's own decision."""
         assert rule.require is not None
         missing = isinstance(error, MissingFactError)
         why = getattr(error, "message", None) or str(error)
         if missing and (rule.fail_if_missing or Phase.REBALANCE not in rule.phases):
-            return [(rule.require, some([self.untouched(subject), FALSE]))]
+            refusal = Refusal(rule.id, subject.key, f"cannot be decided: {why}; what it covers is not traded")
+            self.found.stopped.append(refusal)
+            return [(rule.require, some([self.untouched(subject), self._not_guarded(rule, subject)]), False)]
         self._refuse(rule, subject, f"cannot be decided: {why}" if missing else why)
         return []
+
+    def _not_guarded(self, rule: Rule, subject: Subject) -> Tree:
+        """When a rule does not apply; never, where that cannot be said."""
+        try:
+            return (
+                FALSE if rule.when is None else opposite(self.lowering.condition(rule.when, self.lowering.at(subject)))
+            )
+        except _CANNOT:
+            return FALSE
 
     def _refuse(self, rule: Rule, subject: Subject, why: str) -> None:
         """A rule for the rebalance is refused; one for single orders is left to their decision."""
         place = self.refusals if Phase.REBALANCE in rule.phases else self.found.left_to_orders
         place.append(Refusal(rule.id, subject.key, why))
 
-    def _parts(self, rule: Rule, subject: Subject) -> Iterator[tuple[Term, Tree]]:
+    def _parts(self, rule: Rule, subject: Subject) -> Iterator[Part]:
         """Each conjunct of the requirement with its tree, guards included."""
         assert rule.require is not None
         at, parts = self.lowering.at(subject), conjuncts(rule.require)
@@ -199,9 +216,10 @@ class _Builder:
         elif rule.when is not None and self.lowering.condition(rule.when, at) == FALSE:
             return
         for part in parts:
-            tree = self._guarded(rule, subject, part, self.lowering.condition(part, at))
+            own = self.lowering.condition(part, at)
+            tree = self._guarded(rule, subject, part, own)
             if tree != TRUE:
-                yield part, tree
+                yield part, tree, isinstance(own, Atom) and tree is own
 
     def _guarded(self, rule: Rule, subject: Subject, part: Term, tree: Tree) -> Tree:
         """A rule for a thing that is not there, or a pre-trade rule for what is not traded, does not apply."""

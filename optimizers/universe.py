@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.judge import derivations
+from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project, read
@@ -55,7 +56,16 @@ def board_of(
     symbols = sorted({*snapshot.instruments, *bare.positions})
     candidates = tuple(_candidate(s, bare, trading, stays=s in working) for s in symbols)
     orders = tuple(o for c in candidates for o in (c.buy, c.sell) if o is not None)
-    return Board(project(snapshot, vocabulary, account, orders), derivations(rules), candidates)
+    seen, _ = with_measures(project(snapshot, vocabulary, account, orders), steady(rules))
+    return Board(seen, derivations(rules), candidates)
+
+
+def steady(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """The measured names these rules read that belong to the account, an instrument or the session.
+
+    Those of an order depend on its quantity and on its neighbours, which are not known yet: see `lowering.py`.
+    """
+    return tuple(name for name in measured_names(rules) if not name.startswith("order."))
 
 
 def _candidate(symbol: str, bare: Projection, trading: Trading, *, stays: bool) -> Candidate:
