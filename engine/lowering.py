@@ -176,12 +176,16 @@ class Lowering:
                 return _joined("or", [self.condition(x, env) for x in items])
             case Not(operand=x):
                 return _opposite(self.condition(x, env))
+            case If(condition=condition, yes=yes, no=no):
+                return _chosen(self.condition(condition, env), self.condition(yes, env), self.condition(no, env))
+        return self._plain_condition(term, env)
+
+    def _plain_condition(self, term: Term, env: Env) -> str:
+        match term:
             case Compare():
                 return self._comparison(term, env)
             case In():
                 return self._membership(term, env)
-            case If(condition=condition, yes=yes, no=no):
-                return _chosen(self.condition(condition, env), self.condition(yes, env), self.condition(no, env))
             case Aggregate(collection="order"):
                 return self._quantified(term, env)
             case Field():
@@ -271,11 +275,16 @@ class Lowering:
                 return integers.extreme(which, [self.number(x, env) for x in items])
             case If(condition=condition, yes=yes, no=no):
                 return self._choice(self.condition(condition, env), yes, no, env)
-            case Aggregate(collection="order"):
-                return self._over_order(term, env)
-            case Aggregate(collection="position" | "working_order"):
-                return self.total(term, env)
+            case Aggregate():
+                return self._sum(term, env)
         raise NotFastError(type(term).__name__)
+
+    def _sum(self, term: Aggregate, env: Env) -> Num:
+        if term.collection == "order":
+            return self._over_order(term, env)
+        if term.collection in ("position", "working_order"):
+            return self.total(term, env)
+        raise NotFastError(f"a sum over each {term.collection}")
 
     def _choice(self, condition: str, yes: Term, no: Term, env: Env) -> Num:
         """Only the branch that counts is written where the condition is certain."""

@@ -6,6 +6,7 @@ import random
 from fractions import Fraction
 
 import pytest
+
 from lexorder.engine.intervals import at_most_zero, common, complement, contains, joined, whole
 from lexorder.engine.piecewise import (
     PIECES_MAX,
