@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 
 from lexorder.engine.decision import Decision, Largest, Outcome, Report
 from lexorder.engine.names import Vocabulary
@@ -79,6 +80,8 @@ def admission(orders: Sequence[Facts], account: str, known: Snapshot) -> tuple[R
     for order in orders:
         if order["order.symbol"] not in known.instruments:
             found.append(_own("UNKNOWN_SYMBOL", f"The instrument {order['order.symbol']} is not known here."))
+        if not priced(order, known):
+            found.append(_own("PRICE_BAND", f"A price of {order['order.symbol']} must be above zero."))
         trader = order.get("order.trader")
         if trader is not None and trader not in known.traders:
             found.append(_own("UNKNOWN_TRADER", "The trader is not known here."))
@@ -88,6 +91,16 @@ def admission(orders: Sequence[Facts], account: str, known: Snapshot) -> tuple[R
         if times > 1 or identifier in working:
             found.append(_own("DUPLICATE_ORDER", f"The order identifier {identifier} is used twice."))
     return tuple(found)
+
+
+def priced(order: Facts, known: Snapshot) -> bool:
+    """Whether limit and stop price, where given, are above zero, or the instrument may trade at zero and below.
+
+    Checked here and not only by a rule: a negative amount would slip under every value limit of a book without one.
+    """
+    facts = known.instruments.get(str(order["order.symbol"]), {})
+    prices = [order.get(name) for name in ("order.price", "order.stop_price")]
+    return bool(facts.get("instrument.negative_prices")) or all(not isinstance(p, Fraction) or p > 0 for p in prices)
 
 
 def disagreement(first: ExactAnswer, answer: ExpertAnswer) -> tuple[Report, ...]:

@@ -16,7 +16,7 @@ from lexorder.engine.reasons import BY_CODE, PRECEDENCE, REASONS
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import Snapshot
 from lexorder.engine.verdict import Status
-from tests.worlds import VOCABULARY, book, order, world
+from tests.worlds import VOCABULARY, book, instrument, order, world
 
 SIZE = "rule: size\ntitle: At most 10\nrequire: order.quantity <= 10"
 SMALL = "rule: small\ntitle: At most 5\nseverity: soft\noverride: {roles: [risk_officer]}\nrequire: order.quantity <= 5"
@@ -142,3 +142,16 @@ def test_decision_json_has_no_float_and_hashes_itself() -> None:
 
     assert not floats(document)
     assert len(str(document["hash"])) == 64
+
+
+@pytest.mark.parametrize("price", ["0", "-0.0001", "-5000"])
+def test_a_price_at_or_below_zero_never_slips_under_a_value_limit(price: str) -> None:
+    value = "rule: value\ntitle: At most 100\nrequire: order.notional <= 100"
+    answer = Desk(book(value), world(), VOCABULARY, slow).check(order(quantity=1000, price=price))
+    assert (answer.outcome, answer.reason) == (Outcome.REJECT, "PRICE_BAND")
+
+
+def test_instruments_that_trade_below_zero_may() -> None:
+    document = world(instruments=[instrument("ACME", negative_prices=True)])
+    answer = Desk(book(SIZE), document, VOCABULARY, slow).check(order(quantity=1, price="-37.63"))
+    assert answer.approved

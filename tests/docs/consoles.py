@@ -1,0 +1,59 @@
+"""Console blocks of the manual: commands with the output they are said to have.
+
+`blocks(text)` reads them, `run(command)` runs one the way a reader would, from the top of the checkout. A line of only
+`…` in a block stands for lines left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = "…"
+_BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and what it prints, its exit code in a last line `(exit code N)` when it is not 0."""
+
+    line: str
+    output: str
+
+
+def blocks(text: str) -> list[Command]:
+    """The commands of all console blocks of a Markdown text, `make` left out."""
+    found = []
+    for block in _BLOCK.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            line, _, output = part.partition("\n")
+            if not line.startswith("make "):
+                found.append(Command(line.split("  #")[0].strip(), output.rstrip()))
+    return found
+
+
+def run(line: str) -> str:
+    """What a command prints, standard error included; lines keep no blanks at their end."""
+    words = shlex.split(line)
+    beside = Path(sys.executable).parent
+    program = {"lexorder": [str(beside / "lexorder")], "python": [sys.executable]}[words[0]]
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(  # noqa: S603  the commands of our own manual
+        [*program, *words[1:]], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    lines = [text.rstrip() for text in (done.stdout + done.stderr).splitlines()]
+    if done.returncode:
+        lines.append(f"(exit code {done.returncode})")
+    return "\n".join(lines).strip("\n")
+
+
+def matches(said: str, printed: str) -> bool:
+    """Whether the output is as said, where a line `…` may stand for any lines."""
+    parts = [re.escape(part.strip("\n")) for part in re.split(rf"^{LEFT_OUT}$", said, flags=re.M)]
+    return re.fullmatch(r"(?:\n|.*\n)?".join(parts) if len(parts) > 1 else parts[0], printed, re.S) is not None

@@ -1,0 +1,46 @@
+"""Every command in the manual's console blocks prints what the manual says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.consoles import ROOT, Command, blocks, matches, run
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "rules/README.md"]
+COMMANDS = [pytest.param(c, id=f"{page.stem}: {c.line[:60]}") for page in PAGES for c in blocks(page.read_text())]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_manual_prints_what_it_says(command: Command) -> None:
+    printed = run(command.line)
+    assert matches(command.output, printed), f"$ {command.line}\n{printed}"
+
+
+def test_there_is_something_to_test() -> None:
+    lines = [c.line for page in PAGES for c in blocks(page.read_text())]
+    for word in ("lexorder check", "lexorder rules", "lexorder rebalance", "verify.py"):
+        assert any(word in line for line in lines), word
+
+
+def test_a_difference_is_noticed() -> None:
+    assert matches("a\nb", "a\nb")
+    assert matches("a\n…\nd", "a\nb\nc\nd")
+    assert matches("a\n…", "a\nb")
+    assert not matches("a\n…\nd", "a\nb\nc\ne")
+    assert not matches("a", "a\nb")
+
+
+def test_the_python_example_runs() -> None:
+    text = (ROOT / "README.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.S)
+    assert example is not None
+    code = example.group(1)
+    scope: dict[str, object] = {}
+    exec(compile(code, str(Path("README.md")), "exec"), scope)  # noqa: S102  our own manual
+    said = [line.split("# → ", 1) for line in code.splitlines() if "# → " in line]
+    assert said
+    for expression, expected in said:
+        assert str(eval(expression.strip(), scope)) == expected.strip()  # noqa: S307  our own manual
