@@ -10,6 +10,7 @@ from lexorder.engine.measures import business_days as business_days
 from lexorder.engine.measures import buying_power as buying_power
 from lexorder.engine.measures import circuit_breakers as circuit_breakers
 from lexorder.engine.measures import day_trades as day_trades
+from lexorder.engine.measures import holdings as holdings
 from lexorder.engine.measures import intraday_margin as intraday_margin
 from lexorder.engine.measures import lockouts as lockouts
 from lexorder.engine.measures import maintenance as maintenance
