@@ -79,7 +79,7 @@ class ExpertBook:
         self._often_words = tuple((n, *self._atoms[n]) for n in _OFTEN if n in self._atoms)
         self._rare = frozenset(names).difference(_OFTEN)
         self._defaults = {n.name: n.default for n in slots}
-        self._optional = tuple(n.name for n in slots if n.unit.kind is Kind.NUMBER and n.default is None)
+        self._required = frozenset(n.name for n in slots if n.default is None)
 
     # ---- events --------------------------------------------------------------------------------
 
@@ -103,7 +103,8 @@ class ExpertBook:
         if len(orders) != 1:
             return self._basket(account, orders, exact)
         order: Any = orders[0]
-        key = (account, order["order.symbol"], order.get("order.trader"), order.get("order.strategy"))
+        side = order["order.side"]
+        key = (account, order["order.symbol"], order.get("order.trader"), order.get("order.strategy"), side)
         context = self.contexts.get(key, order)
         environment, builder = session.environment, self._order.handle
         if not self._fill(order, context, environment, builder):
@@ -123,11 +124,13 @@ class ExpertBook:
     def _fill(self, order: Any, context: Context, environment: Any, builder: Any) -> bool:
         """Put the order's slots; False when it is beyond the context's caps or lacks a number that is read."""
         cell, caps = self._cell, context.caps
+        if not self._required <= order.keys() and not self._may_lack(order):
+            return False
         _put(builder, b"ctx", context.atom)
         for name, slot, scale in self._often_numbers:
             value = order.get(name)
             if value is None:
-                if not self._may_lack(order):
+                if name in order:
                     return False
                 continue
             number = value.numerator * scale
@@ -150,6 +153,8 @@ class ExpertBook:
         """The names that few orders carry."""
         for name in self._rare.intersection(order):
             value = order[name]
+            if value is None:
+                return False
             if name in self._atoms:
                 slot, atoms = self._atoms[name]
                 atom = atoms.get(value)
@@ -231,7 +236,7 @@ class ExpertBook:
 
     def _may_lack(self, order: Facts) -> bool:
         """Whether no formula reads what this order lacks: a market order has no price, and none is asked for."""
-        lacking = tuple(n for n in self._optional if n not in order)
+        lacking = tuple(sorted(self._required - order.keys()))
         words = tuple(str(order.get(n, self._defaults.get(n))) for n in self._atoms)
         key = (*lacking, "|", *words)
         known = self._reads.get(key)
@@ -239,9 +244,9 @@ class ExpertBook:
             known = self._reads[key] = not self._reads_any(lacking, dict(zip(self._atoms, words, strict=True)))
         return known
 
-    def _reads_any(self, lacking: tuple[str, ...], words: dict[str, str]) -> bool:
+    def _reads_any(self, lacking: Sequence[str], words: dict[str, str]) -> bool:
         side = words[SIDE]
-        spelt = {variable_of(n): _spelt(w) for n, w in words.items() if n != SIDE}
+        spelt = {variable_of(n): _spelt(w) for n, w in words.items() if n != SIDE and n not in lacking}
         absent = {variable_of(n) for n in lacking}
         return any(
             absent & f.read_with(node, spelt)

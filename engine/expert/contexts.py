@@ -1,4 +1,4 @@
-"""What CLIPS must know before an order comes: prepared leaves for one account, symbol, trader and strategy.
+"""What CLIPS must know before an order comes: prepared leaves for one account, symbol, trader, strategy and side.
 
 In: the plan, the live facts, an order as pattern. Out: `Context`s, each with its leaf facts in the session. Guaranteed:
 leaves are exact; a leaf fact is there only if every operation CLIPS will carry out with it stays within 64 bits for
@@ -14,25 +14,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
-from lexorder.engine.evaluate import Point, value
 from lexorder.engine.expert import formula as f
-from lexorder.engine.expert.atoms import is_static
-from lexorder.engine.expert.emit import SIDE, THIS, Plan, Variant
+from lexorder.engine.expert.emit import THIS, Plan, Variant
 from lexorder.engine.expert.inference import Inference
-from lexorder.engine.expert.leaves import prepared, put_leaves
+from lexorder.engine.expert.leaves import SlotValues, prepared, put_leaves
 from lexorder.engine.expert.live import TIME, Account, Live
-from lexorder.engine.expert.lower import Leaf, variable_of
+from lexorder.engine.expert.lower import variable_of
+from lexorder.engine.expert.prepare import Here, OutsideError, Preparer
 from lexorder.engine.expert.session import Builder, Fact, Session
-from lexorder.engine.expert.worst import Reading, Total, Totals, end_fills, excess_of, linear_share
 from lexorder.engine.judge import Derivations
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExpertAnswer
 from lexorder.engine.rule import Facts, Rule
-from lexorder.engine.snapshot import BUY, MissingFactError, Projection, Subject
-from lexorder.engine.subjects import NAMED, account_subject, belongs, subjects_of
-from lexorder.engine.terms import Aggregate, Field, Term, Value
+from lexorder.engine.snapshot import MissingFactError, Subject
+from lexorder.engine.subjects import NAMED
+from lexorder.engine.terms import Aggregate, Field, Value
 
 CONTEXTS_MAX = 4_096
 """Contexts kept at a time."""
@@ -41,8 +39,18 @@ NOTIONAL_CAP = 10**8
 PRICE_CAP = 4
 """And so are orders priced above this many times the mark."""
 
-Key = tuple[str, str, str | None, str | None]
-"""Account, symbol, trader, strategy."""
+Key = tuple[str, str, str | None, str | None, str]
+"""Account, symbol, trader, strategy, side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """A leaf fact in the session: the exact values, the slots made of them, and the caps they were proved for."""
+
+    raw: tuple[Value, ...]
+    values: SlotValues
+    caps: dict[str, f.Range]
+    fact: Fact
 
 
 _NOTHING = ExpertAnswer(frozenset(), 0)
@@ -53,7 +61,8 @@ class Context:
     """Prepared leaves.
 
     `routed` are rules and (rule, subject) pairs left to the exact verdict, `count` how many verdicts there are, and
-    `answer` what is said when nothing is found. `caps` bound the order's numbers, in the slots' scales.
+    `answer` what is said when nothing is found. `caps` bound the order's numbers, in the slots' scales; `doubtful` are
+    derived names that are not known.
     """
 
     key: Key
@@ -63,7 +72,9 @@ class Context:
     fact: Fact
     tick: int = -1
     instrument_version: int = -1
-    state_version: int = -1
+    facts_version: int = -1
+    logs: int = -1
+    seen: int = 0
     epoch: int = -1
     time_epoch: int = -1
     expires: datetime | None = None
@@ -73,19 +84,8 @@ class Context:
     answer: ExpertAnswer = _NOTHING
     routed: set[str | tuple[str, str]] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
-    leaves: dict[tuple[str, str], tuple[tuple[int | str, ...], Fact]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Here:
-    """What one refresh works with."""
-
-    context: Context
-    projection: Projection
-    order: Facts
-    symbol: str
     doubtful: set[str] = field(default_factory=set)
-    seen: set[tuple[str, str]] = field(default_factory=set)
+    leaves: dict[tuple[str, str], Asserted] = field(default_factory=dict)
 
 
 class Contexts:
@@ -97,6 +97,9 @@ class Contexts:
         self.plan = plan
         self.rules = tuple(r for r in rules if r.require is not None)
         self.timed = tuple(r for r in self.rules if _reads_time(r))
+        self.wide = tuple(r for r in self.rules if _sums(r))
+        if inference is not None and any(_sums(r) for r in inference.rules):
+            self.wide = self.rules
         self.live = live
         self.session = session
         self.inference = inference
@@ -104,10 +107,15 @@ class Contexts:
         self.derivations: Derivations = inference.table if inference else {}
         self.chained = self._chained()
         self.derivations = {n: rules for n, rules in self.derivations.items() if n not in self.chained}
-        self.totals = Totals(live)
         self.kept: dict[Key, Context] = {}
         self.next = 1
-        self._needs = {v.name: _Needs.of(v) for group in plan.variants.values() for v in group}
+        self._of_side = {
+            (rule, side): tuple(v for v in group if side in v.sides)
+            for rule, group in plan.variants.items()
+            for side in plan.sides
+        }
+        self._rule_of = {v.name: v.rule.id for group in plan.variants.values() for v in group}
+        self.preparer = Preparer(plan, self.rules, live, self.derivations)
         self._builders: dict[str, Builder] = {}
         self._context_builder = session.builder("context")
 
@@ -128,17 +136,28 @@ class Contexts:
             context = self._new(key)
         if context.tick == self.live.tick:
             return context
-        live, state = self.live, context.state
-        timed_only = (
-            context.epoch == live.epoch
-            and context.state_version == state.version
-            and context.instrument_version == live.instrument_version[key[1]]
-            and (context.expires is None or live.snapshot.time <= context.expires)
-        )
-        if not timed_only or context.time_epoch != live.time_epoch:
-            self._refresh(context, order, self.timed if timed_only else self.rules)
-        context.tick = live.tick
+        rules = self._stale(context)
+        if rules:
+            self._refresh(context, order, rules)
+        context.tick = self.live.tick
         return context
+
+    def _stale(self, context: Context) -> tuple[Rule, ...]:
+        """The rules to look at again: all of them, those that sum over the account, those that read the time."""
+        live, state, symbol = self.live, context.state, context.key[1]
+        if (
+            context.epoch != live.epoch
+            or context.facts_version != state.facts_version
+            or context.instrument_version != live.instrument_version[symbol]
+            or context.logs != state.logs
+            or symbol in state.log[context.seen :]
+            or (context.expires is not None and live.snapshot.time > context.expires)
+        ):
+            return self.rules
+        rules = self.wide if context.seen != len(state.log) else ()
+        if context.time_epoch != live.time_epoch:
+            return tuple(r for r in self.rules if r in rules or r in self.timed)
+        return rules
 
     def _new(self, key: Key) -> Context:
         if len(self.kept) >= CONTEXTS_MAX:
@@ -153,35 +172,37 @@ class Contexts:
 
     def _forget(self, key: Key) -> None:
         context = self.kept.pop(key)
-        for _, fact in context.leaves.values():
-            self.session.drop(fact)
+        for asserted in context.leaves.values():
+            self.session.drop(asserted.fact)
         self.session.drop(context.fact)
 
     # ---- bringing up to date ---------------------------------------------------------------------
 
     def _refresh(self, context: Context, order: Facts, rules: tuple[Rule, ...]) -> None:
         account, symbol = context.key[0], context.key[1]
-        here = _Here(context, self.live.projection(account, (order,)), order, symbol)
+        here = Here(context.state, self.live.projection(account, (order,)), order, symbol)
         if rules is self.rules:
             self._set_caps(context, symbol)
             context.expires = self.live.expiry(symbol)
             context.counts.clear()
             context.routed.clear()
-            self._derive(here)
+            self._derive(context, here)
         for rule in rules:
-            self._refresh_rule(rule, here)
+            self._refresh_rule(rule, context, here)
         context.count = sum(context.counts.values())
         derived, fired = context.answer.derived, context.answer.fired
         context.answer = ExpertAnswer(frozenset(), context.count, derived, fired)
         touched = {r.id for r in rules}
-        for key in [k for k in context.leaves if k not in here.seen and self._needs[k[0]].rule in touched]:
-            self.session.drop(context.leaves.pop(key)[1])
-        live = self.live
+        for key in [k for k in context.leaves if k not in here.seen and self._rule_of[k[0]] in touched]:
+            self.session.drop(context.leaves.pop(key).fact)
+        if here.expires is not None:
+            context.expires = here.expires if context.expires is None else min(context.expires, here.expires)
+        live, state = self.live, context.state
         context.epoch, context.time_epoch = live.epoch, live.time_epoch
-        context.state_version = context.state.version
+        context.facts_version, context.logs, context.seen = state.facts_version, state.logs, len(state.log)
         context.instrument_version = live.instrument_version[symbol]
 
-    def _derive(self, here: _Here) -> None:
+    def _derive(self, context: Context, here: Here) -> None:
         """Let CLIPS derive the facts of the ordered instrument, and put them where the leaves are read."""
         if self.inference is None:
             return
@@ -194,16 +215,16 @@ class Contexts:
         values: dict[str, set[Value]] = {}
         for found in look.derived:
             values.setdefault(found.name, set()).add(found.value)
-        here.doubtful = doubtful | {name for name, several in values.items() if len(several) > 1}
+        context.doubtful = doubtful | {name for name, several in values.items() if len(several) > 1}
         if look.unsure:
-            here.doubtful |= self.chained
-        facts.update((n, next(iter(v))) for n, v in values.items() if n in self.chained and n not in here.doubtful)
-        here.context.answer = ExpertAnswer(frozenset(), 0, tuple(look.derived), self.inference.trace(look, points))
+            context.doubtful |= self.chained
+        facts.update((n, next(iter(v))) for n, v in values.items() if n in self.chained and n not in context.doubtful)
+        context.answer = ExpertAnswer(frozenset(), 0, tuple(look.derived), self.inference.trace(look, points))
 
     def _set_caps(self, context: Context, symbol: str) -> None:
         """The largest quantity and price the leaves are prepared for, in the slots' own scales."""
         mark = self.live.instruments.get(symbol, {}).get("instrument.mark")
-        context.caps, context.ranges = {}, {}
+        found: dict[str, f.Range] = {}
         for name in self.plan.slots:
             if name.minimum is None or name.maximum is None:
                 continue
@@ -214,116 +235,64 @@ class Contexts:
                 high = min(high, NOTIONAL_CAP / mark)
             scale = 10**name.scale
             # A slot that was not put holds 0.
-            caps = (min(0, int(low * scale)), int(high * scale))
-            context.caps[name.name] = context.ranges[variable_of(name.name)] = caps
+            found[name.name] = (min(0, int(low * scale)), int(high * scale))
+        if found != context.caps:
+            context.caps = found
+            context.ranges = {variable_of(name): caps for name, caps in found.items()}
 
-    def _refresh_rule(self, rule: Rule, here: _Here) -> None:
-        subjects = subjects_of(rule, here.projection)
-        here.context.counts[rule.id] = len(subjects)
-        variants = self.plan.variants.get(rule.id)
-        pairs = {(rule.id, s.key) for s in subjects}
-        here.context.routed.discard(rule.id)
-        here.context.routed -= pairs
+    def _refresh_rule(self, rule: Rule, context: Context, here: Here) -> None:
+        subjects = self.preparer.subjects(rule, here)
+        context.counts[rule.id] = len(subjects)
+        variants = self._of_side.get((rule.id, context.key[4]))
+        context.routed.discard(rule.id)
+        context.routed -= {(rule.id, s.key) for s in subjects}
         for subject in subjects:
-            if variants is None or not self._prepare(rule, variants, subject, here):
-                self._route(rule, subject, here)
+            if variants is None or not self._prepare(rule, variants, subject, context, here):
+                # An order's identifier is different every time, so its rule is routed as a whole.
+                context.routed.add(rule.id if rule.for_each == "order" else (rule.id, subject.key))
 
-    def _route(self, rule: Rule, subject: Subject, here: _Here) -> None:
-        # An order's identifier is different every time, so its rule is routed as a whole.
-        here.context.routed.add(rule.id if rule.for_each == "order" else (rule.id, subject.key))
-        for name in [v.name for v in self.plan.variants.get(rule.id, ())]:
-            here.seen.discard((name, _label(rule, subject)))
-
-    def _prepare(self, rule: Rule, variants: tuple[Variant, ...], subject: Subject, here: _Here) -> bool:
+    def _prepare(
+        self, rule: Rule, variants: tuple[Variant, ...], subject: Subject, context: Context, here: Here
+    ) -> bool:
         """Whether CLIPS can judge the rule for the subject; its leaf facts are in the session then."""
-        if not subject.key or here.doubtful & self._derived_read[rule.id]:
+        if not subject.key or context.doubtful & self._derived_read[rule.id]:
             return False
-        reading = Reading(self.live, here.context.state, subject, self.derivations)
         try:
-            if rule.when is not None and is_static(rule.when) and not value(rule.when, reading.at(here.projection)):
+            if not self.preparer.applies(rule, subject, here):
                 return all(v.template for v in variants)
-            ready = [(v, self._values(v, reading, here)) for v in variants]
-        except (MissingFactError, f.WideError, _OutsideError):
+            ready = [(v, self.preparer.raw(v, subject, here)) for v in variants]
+            label = _label(rule, subject)
+            proved = [(v, raw, self._proved(v, label, raw, context)) for v, raw in ready]
+        except (MissingFactError, f.WideError, OutsideError):
             return False
-        for variant, values in ready:
+        for variant, raw, values in proved:
             if variant.template:
-                self._put(variant, _label(rule, subject), values, here)
+                here.seen.add((variant.name, label))
+                self._put(variant, label, raw, values, context)
         return True
 
-    # ---- leaves --------------------------------------------------------------------------------
-
-    def _values(self, variant: Variant, reading: Reading, here: _Here) -> tuple[int | str, ...]:
-        """The leaf slots' values, the denominator first. Raises when CLIPS cannot be given them."""
-        self._needs[variant.name].check(reading.subject, here)
-        raw = [self._leaf(leaf, reading, here) for leaf in variant.lowered.leaves]
+    def _proved(self, variant: Variant, label: str, raw: tuple[Value, ...], context: Context) -> SlotValues:
+        """The slot values of exact leaf values; what was proved before need not be proved again."""
+        old = context.leaves.get((variant.name, label))
+        if old is not None and old.raw == raw and old.caps is context.caps:
+            return old.values
         nodes = (variant.lowered.broken, variant.lowered.passive)
-        return prepared(variant.lowered.leaves, raw, nodes, here.context.ranges)
+        return prepared(variant.lowered.leaves, raw, nodes, context.ranges)
 
-    def _leaf(self, leaf: Leaf, reading: Reading, here: _Here) -> Any:
-        state, symbol = reading.state, here.symbol
-        match leaf.what:
-            case "term":
-                return value(cast(Term, leaf.term), self._at(leaf, reading, here))
-            case "counted":
-                return Fraction(bool(value(cast(Term, leaf.term), self._at(leaf, reading, here))))
-            case "old":
-                total = self._total(leaf, False, reading, here)
-                # A name the account has nothing of is not in the total, but is among the positions once ordered.
-                return total.sum if symbol in state.symbols() else total.sum + linear_share(leaf.atoms, symbol, reading)
-            case "others":
-                total = self._total(leaf, True, reading, here)
-                return total.sum - total.shares.get(symbol, Fraction(0))
-            case "at-low" | "at-high":
-                fills = end_fills(state, symbol)[leaf.what == "at-high"]
-                return excess_of(leaf.atoms, symbol, reading, fills, ())
-            case "slope":
-                return self._slope(leaf, reading, here)
-            case "held":
-                return _held(state, symbol)
-        low, high = end_fills(state, symbol)
-        if leaf.what == "low":
-            return _held(state, symbol) - sum(low.values(), Fraction(0))
-        return _held(state, symbol) + sum(high.values(), Fraction(0))
-
-    def _total(self, leaf: Leaf, convex: bool, reading: Reading, here: _Here) -> Total:
-        """The running total; the context is good for as long as it."""
-        total = self.totals.of(leaf.atoms, convex, reading)
-        if total.expires is not None:
-            here.context.expires = (
-                total.expires if here.context.expires is None else min(total.expires, here.context.expires)
-            )
-        return total
-
-    def _slope(self, leaf: Leaf, reading: Reading, here: _Here) -> Fraction:
-        """What one share more of the ordered name adds, found by letting one share of the order fill."""
-        one = {("order", str(here.order["order.id"])): Fraction(1)}
-        orders = (here.order,)
-        step = excess_of(leaf.atoms, here.symbol, reading, one, orders)
-        step -= excess_of(leaf.atoms, here.symbol, reading, {}, orders)
-        return step if here.order[SIDE] == BUY else -step
-
-    def _at(self, leaf: Leaf, reading: Reading, here: _Here) -> Point:
-        if leaf.frame == "order":
-            return reading.at(here.projection, Subject("order", str(here.order["order.id"]), here.order))
-        if leaf.frame == "position":
-            return reading.at(here.projection, Subject("position", here.symbol, here.projection.positions[here.symbol]))
-        return reading.at(here.projection)
-
-    def _put(self, variant: Variant, label: str, values: tuple[int | str, ...], here: _Here) -> None:
+    def _put(self, variant: Variant, label: str, raw: tuple[Value, ...], values: SlotValues, context: Context) -> None:
         """Assert the leaf fact, in place of one with other values."""
         key = (variant.name, label)
-        here.seen.add(key)
-        old = here.context.leaves.get(key)
+        old = context.leaves.pop(key, None)
+        if old is not None and old.values == values:
+            context.leaves[key] = Asserted(raw, values, context.caps, old.fact)
+            return
         if old is not None:
-            if old[0] == values:
-                return
-            self.session.drop(old[1])
-            del here.context.leaves[key]
+            self.session.drop(old.fact)
         session, builder = self.session, self._builder(variant.template)
-        session.put(builder, b"ctx", here.context.atom)
+        session.put(builder, b"ctx", context.atom)
         session.put(builder, b"subject", session.loose_symbol(label))
         put_leaves(session, builder, values)
-        here.context.leaves[key] = (values, session.add(builder))
+        context.leaves[key] = Asserted(raw, values, context.caps, session.add(builder))
 
     def _builder(self, template: str) -> Builder:
         if template not in self._builders:
@@ -331,46 +300,14 @@ class Contexts:
         return self._builders[template]
 
 
-class _OutsideError(Exception):
-    """The order or its position is not among what the rule's sums count."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    """What must be counted in the rule's sums for a variant's formulas to hold: the order, the ordered name."""
-
-    rule: str
-    order: tuple[Aggregate, ...]
-    position: tuple[Aggregate, ...]
-
-    @classmethod
-    def of(cls, variant: Variant) -> _Needs:
-        """What a variant's rule sums over."""
-        rule = variant.rule
-        terms = [t for t in (rule.when, rule.require) if t is not None]
-        sums = [n for t in terms for n in t.walk() if isinstance(n, Aggregate) and not is_static(n)]
-        return cls(
-            rule.id,
-            tuple(s for s in sums if s.collection == "order"),
-            tuple(s for s in sums if s.collection == "position"),
-        )
-
-    def check(self, subject: Subject, here: _Here) -> None:
-        """Raise `_OutsideError` when a sum leaves out what the formulas take for counted."""
-        for collection, sums in (("order", self.order), ("position", self.position)):
-            member = here.order if collection == "order" else here.projection.positions[here.symbol]
-            for term in sums:
-                owner = account_subject(here.projection) if term.owner == "account" else subject
-                if not belongs(here.projection, owner, collection, member):
-                    raise _OutsideError
-
-
 def _label(rule: Rule, subject: Subject) -> str:
     return THIS if rule.for_each == "order" else subject.key
 
 
-def _held(state: Account, symbol: str) -> Fraction:
-    return cast(Fraction, state.positions.get(symbol, {}).get("position.before.quantity", Fraction(0)))
+def _sums(rule: Rule) -> bool:
+    """Whether a rule's verdict for one name can change by what happens to another."""
+    terms = [t for t in (rule.when, rule.require, *(t for _, t in rule.derive)) if t is not None]
+    return any(isinstance(n, Aggregate) and n.collection != "order" for t in terms for n in t.walk())
 
 
 def _derived_names(rule: Rule, vocabulary: Vocabulary) -> frozenset[str]:

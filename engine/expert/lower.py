@@ -60,14 +60,16 @@ class Leaf:
     """One prepared value.
 
     `what` is `term` (the value of `term` in `frame`), `old` (the worst the old orders can bring to the fill-dependent
-    atoms), `others` (the same without the ordered name), `slope` (what one share more of the ordered name adds),
-    `at-low`, `at-high` (what the ordered name contributes at the ends old orders can bring it to),
-    `low`, `high` (ends the ordered name can reach by old orders), `held` (what is filled now), `counted` (1 where the
-    ordered name passes the aggregate's `where`, else 0).
+    atoms), `others` (the same without the ordered name; `others-mixed` where cash moves too), `still` (what the ordered
+    name contributes now, while it has no old orders), `slope` (what one share more of it adds), `at-low`, `at-high`
+    (what it contributes at the ends old orders can bring it to), `low`, `high` (these ends), `held` (what is filled
+    now), `counted` (1 where it passes the aggregate's `where`, else 0).
     """
 
     kind: LeafKind
-    what: OneOf["term", "old", "others", "slope", "at-low", "at-high", "low", "high", "held", "counted"]
+    what: OneOf[
+        "term", "old", "others", "others-mixed", "still", "slope", "at-low", "at-high", "low", "high", "held", "counted"
+    ]
     term: Term | None = None
     frame: Frame = "subject"
     atoms: tuple[Atom, ...] = ()
@@ -75,7 +77,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A number times `?d` to the power `d` (0 or 1) times the positive integer `k`."""
+    """A number times `?d` to the power `d` times the positive integer `k`."""
 
     node: Number
     d: int = 0
@@ -94,6 +96,8 @@ class Lowered:
 
 Slot = dict[str, str]
 DENOMINATOR = "d"
+POWER_MAX = 2
+"""How often the denominator may be a factor: each time costs the digits it has."""
 
 
 def variable_of(name: str) -> str:
@@ -190,7 +194,7 @@ class Lowering:
         An order moves one end of what its name can reach; the value at the other end is a leaf.
         """
         if any(a.kind not in ("position", "direct") for a in moving):
-            raise NotLoweredError("a curved part reads fills beside holdings")
+            return self.mixed(moving)
         rest = self.leaf(Leaf("number", "others", atoms=moving))
         quantity = self.slot("order.quantity")
         bought = self.side == "buy"
@@ -202,6 +206,20 @@ class Lowering:
         was = self.leaf(Leaf("number", "at-high" if bought else "at-low", atoms=moving))
         before = self.sum(rest, self.greater([kept, was]))
         return before, self.sum(rest, self.greater([kept, self.held_at(moving, end, quantity.k)]))
+
+    def mixed(self, moving: tuple[Atom, ...]) -> tuple[Scaled, Scaled]:
+        """The same where fills move cash beside holdings, as in a margin requirement.
+
+        The ordered name is what it is now (`still`, known only while it has no working orders) or bought or sold whole.
+        """
+        rest, still = (self.leaf(Leaf("number", what, atoms=moving)) for what in ("others-mixed", "still"))
+        quantity = self.slot("order.quantity")
+        held = f.times(self.raw("held"), f.Int(quantity.k))
+        after = f.plus(held, quantity.node) if self.side == "buy" else f.Apply("-", (held, quantity.node))
+        holdings = tuple(a for a in moving if a.kind in ("position", "direct"))
+        traded = self.total([self.traded(a) for a in moving if a.kind == "order"])
+        whole = self.sum(self.held_at(holdings, after, quantity.k), self.product(quantity, traded))
+        return self.sum(rest, still), self.sum(rest, self.greater([still, whole]))
 
     def held_at(self, atoms: tuple[Atom, ...], after: Number, scale: int) -> Scaled:
         """What the ordered name contributes when this much of it is held."""
@@ -294,8 +312,8 @@ class Lowering:
 
     def product(self, left: Scaled, right: Scaled) -> Scaled:
         """Both multiplied; only one may carry the denominator."""
-        if left.d + right.d > 1:
-            raise NotLoweredError("it multiplies two amounts that each need the common denominator")
+        if left.d + right.d > POWER_MAX:
+            raise NotLoweredError("it multiplies too many amounts that each need the common denominator")
         return Scaled(f.times(left.node, right.node), left.d + right.d, left.k * right.k)
 
     def multiplied(self, item: Scaled, by: Times) -> Scaled:
@@ -311,7 +329,7 @@ class Lowering:
     def lifted(self, item: Scaled, d: int, k: int) -> Number:
         """One number at a larger scale."""
         node = f.times(f.Int(k // item.k), item.node)
-        if item.d < d and node != f.Int(0):
+        for _ in range(d - item.d if node != f.Int(0) else 0):
             node = f.times(f.Var(DENOMINATOR), node)
         return node
 

@@ -8,10 +8,13 @@ any name is missing or too old: the whole total is unknown then. Before: `atoms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from itertools import product
 from typing import Any, cast
+from typing import Literal as OneOf
 
 from lexorder.engine.evaluate import Fills, Point, value
 from lexorder.engine.expert.atoms import Atom
@@ -23,6 +26,10 @@ from lexorder.engine.subjects import NAMED, account_subject, belongs
 from lexorder.engine.terms import Aggregate, Field
 
 Shares = dict[str, Fraction]
+Shape = OneOf["linear", "convex", "mixed"]
+"""How a name's contribution bends: with each fill alone, in what is held, or in both cash and holdings."""
+CORNERS_MAX = 6
+"""Working orders in one name whose fills are tried in every combination."""
 
 
 @dataclass(slots=True)
@@ -110,6 +117,21 @@ def convex_share(atoms: tuple[Atom, ...], symbol: str, reading: Reading) -> Frac
     return max(ends)
 
 
+def mixed_share(atoms: tuple[Atom, ...], symbol: str, reading: Reading) -> Fraction:
+    """The name's greatest contribution when it is convex in its fills: with each working order filled or not.
+
+    Raises MissingFactError for more than `CORNERS_MAX` working orders in one name.
+    """
+    orders = reading.state.working_of.get(symbol, ())
+    if len(orders) > CORNERS_MAX:
+        raise MissingFactError("the set of fill states", symbol, "is too large")
+    filled = [
+        (("working_order", str(o["working_order.id"])), cast(Fraction, o["working_order.quantity"])) for o in orders
+    ]
+    corners = product(*((None, pair) for pair in filled))
+    return max(excess_of(atoms, symbol, reading, dict(filter(None, corner)), ()) for corner in corners)
+
+
 def end_fills(state: Account, symbol: str) -> tuple[Fills, Fills]:
     """The fills of the name's working orders that leave the least and the most of it."""
     low: dict[tuple[str, str], Fraction] = {}
@@ -122,18 +144,25 @@ def end_fills(state: Account, symbol: str) -> tuple[Fills, Fills]:
     return low, high
 
 
+_SHARES: dict[Shape, Callable[[tuple[Atom, ...], str, Reading], Fraction]] = {
+    "linear": linear_share,
+    "convex": convex_share,
+    "mixed": mixed_share,
+}
+
+
 class Totals:
     """All running totals of a book, by atoms, account and subject."""
 
     def __init__(self, live: Live) -> None:
         self.live = live
-        self._kept: dict[tuple[tuple[Atom, ...], bool, str, str, str], Total] = {}
+        self._kept: dict[tuple[tuple[Atom, ...], Shape, str, str, str], Total] = {}
         self._reads: dict[tuple[Atom, ...], tuple[bool, bool]] = {}
 
-    def of(self, atoms: tuple[Atom, ...], convex: bool, reading: Reading) -> Total:
+    def of(self, atoms: tuple[Atom, ...], shape: Shape, reading: Reading) -> Total:
         """The up-to-date total. Raises MissingFactError when a share is unknown."""
         state = reading.state
-        key = (atoms, convex, state.id, reading.subject.entity, reading.subject.key)
+        key = (atoms, shape, state.id, reading.subject.entity, reading.subject.key)
         total = self._kept.get(key)
         if total is None or self._stale(total, atoms, state):
             total = self._kept[key] = Total()
@@ -141,7 +170,7 @@ class Totals:
         else:
             touched = set(state.log[total.seen :])
         for symbol in touched & candidates(atoms, reading) if touched else ():
-            self._update(total, atoms, convex, symbol, reading)
+            self._update(total, atoms, shape, symbol, reading)
         total.seen, total.logs, total.facts_version = len(state.log), state.logs, state.facts_version
         total.epoch, total.time_epoch = self.live.epoch, self.live.time_epoch
         for error in total.missing.values():
@@ -166,13 +195,13 @@ class Totals:
             reads[1] and total.time_epoch != self.live.time_epoch
         )
 
-    def _update(self, total: Total, atoms: tuple[Atom, ...], convex: bool, symbol: str, reading: Reading) -> None:
+    def _update(self, total: Total, atoms: tuple[Atom, ...], shape: Shape, symbol: str, reading: Reading) -> None:
         total.sum -= total.shares.pop(symbol, Fraction(0))
         total.missing.pop(symbol, None)
         if symbol not in reading.state.symbols():
             return
         try:
-            share = (convex_share if convex else linear_share)(atoms, symbol, reading)
+            share = _SHARES[shape](atoms, symbol, reading)
         except MissingFactError as error:
             total.missing[symbol] = error
             return

@@ -34,7 +34,8 @@ def own(book: ExpertBook, orders: Sequence[Facts], findings: Sequence[Finding]) 
     if len(orders) != 1:
         return 0
     one = orders[0]
-    key = (str(one["order.account"]), str(one["order.symbol"]), one.get("order.trader"), one.get("order.strategy"))
+    names = ("order.account", "order.symbol", "order.trader", "order.strategy", "order.side")
+    key = tuple(one.get(name) for name in names)
     routed = book.contexts.kept[key].routed  # type: ignore[index]
     return sum(f.rule not in routed and (f.rule, f.subject) not in routed for f in findings)
 

@@ -366,9 +366,9 @@ class TestContexts:
     def test_a_second_order_in_a_name_prepares_nothing(self):
         pair = Pair(simple(WEIGHT, "issuer"))
         pair.agree(order(quantity=51))
-        facts = [fact for c in pair.expert.contexts.kept.values() for _, fact in c.leaves.values()]
+        facts = [leaf.fact for c in pair.expert.contexts.kept.values() for leaf in c.leaves.values()]
         pair.agree(order(quantity=52))
-        assert facts == [fact for c in pair.expert.contexts.kept.values() for _, fact in c.leaves.values()]
+        assert facts == [leaf.fact for c in pair.expert.contexts.kept.values() for leaf in c.leaves.values()]
 
     def test_closing_gives_everything_back(self):
         pair = Pair(simple(WEIGHT, "issuer"))

@@ -148,7 +148,7 @@ def test_only_touched_names_are_worked_out_again(monkeypatch):
         seen.append(symbol)
         return real(atoms, symbol, reading)
 
-    monkeypatch.setattr(worst, "linear_share", noting)
+    monkeypatch.setitem(worst._SHARES, "linear", noting)
     pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction(101)}))
     pair.agree(order())
     assert seen == ["BETA"]
