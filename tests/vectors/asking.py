@@ -139,6 +139,8 @@ def _subject(entity: str, projection: Projection) -> Subject:
     snapshot = projection.snapshot
     if entity == "account":
         return Subject(entity, projection.account, snapshot.accounts[projection.account])
+    if entity == "session":
+        return Subject(entity, "", snapshot.single)
     if entity == "order":
         prepared, _ = with_measures(projection, ())
         return Subject(entity, str(prepared.orders[0]["order.id"]), prepared.orders[0])
