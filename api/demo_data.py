@@ -162,6 +162,8 @@ def _instrument(symbol: str, found: Market) -> dict[str, str]:
         "country": "US",
         "currency": "USD",
         "asset_class": "equity",
+        "underlying": symbol,
+        "group": symbol,
         "mark": mark,
         "bid": mark,
         "ask": mark,

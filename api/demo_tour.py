@@ -61,6 +61,19 @@ MANDATE = """\
 REFUSED = {"id": "DEMO-1", "account": ACCOUNT, "symbol": "KO", "side": "buy", "quantity": "7000", "trader": TRADER}
 """An order for the starting portfolio that breaks two rules at once."""
 
+CHOSEN = (
+    "firm/concentration.yaml",
+    "firm/leverage-and-cash.yaml",
+    "firm/losses.yaml",
+    "firm/trading.yaml",
+    "desk/roles.yaml",
+    "reactions/market.yaml",
+    "reactions/signals.yaml",
+    "regulatory/market-access.yaml",
+    "regulatory/short-sales.yaml",
+)
+"""The files of the library that a long-only equity desk takes; the others ask for facts such a desk does not keep."""
+
 AIMS = Aims(aversion=2.0, periods=5.0, cost=0.0005, prior=Fraction(12, 10_000))
 """A week ahead; a name without a signal is expected to earn 0.12% a week."""
 
@@ -103,7 +116,7 @@ def _worked_out(console: Console, out: Path, weeks: int) -> Tour:
         found = market()
         step("walking the models forward")
         modelled = model_signals(found, weeks=weeks, progress=lambda: step("walking the models forward"))
-        book = RuleBook.load(shipped_rules())
+        book = RuleBook.load(chosen_rules())
         snapshot = load_snapshot(snapshot_document(found, modelled.signals), book.vocabulary)
         trading = Trading(trader=TRADER, prefix="DEMO")
         request = Request(book, snapshot, ACCOUNT, found.returns, trading, AIMS, progress=step)
@@ -118,6 +131,7 @@ def show_signals(tour: Tour, console: Console) -> None:
     _heading(console, "1  Prices become signals, signals pass the rules")
     record = ", ".join(f"{t.strategy} {t.hit_rate:.1%}" for t in tour.modelled.tracks)
     console.print(
+        f"  {len(tour.request.book.ids())} rules of the library, those of a long-only equity desk.\n"
         f"  Closes of 20 S&P 500 names up to {tour.market.last}, taken as the marks of {tour.result.time[:10]}.\n"
         f"  Right signs out of sample: {record}. Barely better than a coin: it is the path that is shown here.",
         highlight=False,
@@ -159,7 +173,7 @@ def show_impossible(tour: Tour, console: Console) -> Infeasible:
     _heading(console, "5  A request that cannot be met, and why")
     file = tour.folder / "mandate.yaml"
     file.write_text(MANDATE, encoding="utf-8")
-    book = RuleBook.load([shipped_rules(), file], tour.request.book.vocabulary)
+    book = RuleBook.load([*chosen_rules(), file], tour.request.book.vocabulary)
     answer = rebalance(replace(tour.request, book=book, strict=True, progress=lambda _: None))
     if not isinstance(answer, Infeasible):
         raise SolverError("demo", "the demonstration's impossible request was met; the rule library has changed")
@@ -194,6 +208,11 @@ def write(tour: Tour, verdict: str, refused: Decision, impossible: Infeasible) -
 
 
 # ---- pieces ------------------------------------------------------------------------------------------------------
+
+
+def chosen_rules() -> list[Path]:
+    """The rule files of the demonstration."""
+    return [shipped_rules() / name for name in CHOSEN]
 
 
 def refused_order(found: Market) -> dict[str, str]:

@@ -233,6 +233,7 @@ def _instruments(
         if volatility is not None:
             conditions.setdefault("volatility", volatility)
         facts.setdefault("mark_time", time)
+        facts.setdefault("underlying", symbol)  # the vocabulary: its own symbol, unless a derivative says otherwise
         instruments.append(facts)
         market.append({"symbol": symbol, **conditions})
     return instruments, market
