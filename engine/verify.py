@@ -1,10 +1,9 @@
-"""Check a certificate (docs/certificate.md) with integers only: `python verify.py FILE`.
+"""Check a certificate (docs/certificate.md) with integers and the standard library only: `python verify.py FILE`.
 
 In: the JSON text. Out: what was checked, in words, then `VALID` or `INVALID code: reason`; exit code 0 valid,
 1 invalid, 2 unreadable. Guaranteed: every claim of a valid certificate follows from the problem in its text. Not
 checked: how its rows were made from the rule book and snapshot it names. Refused, by one of `CODES`: all else, also
-what takes too long. Why so short: to be read in full and copied anywhere; it needs the standard library only.
-Before: `certificate.py` writes the text. After: nothing.
+what takes too long. Why so short: to be read in full and copied. Before: `certificate.py` writes it. After: nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import json
 import re
 import sys
 from bisect import bisect_right
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +23,8 @@ SHAPE = "wrong-shape out-of-range listed-twice hash-mismatch wrong-bounds wrong-
 WAVES = "frozen-name-traded traded-both-ways ends-outside-bounds row-broken clause-broken not-usable mixed-row"
 CODES = f"{TEXT} {SHAPE} {WAVES} split-outside-box not-refuted wrong-objective bound-not-proved too-much-work".split()
 ID, HASH = re.compile("[ -~]{1,200}"), re.compile("[0-9a-f]{64}")
-FLAG, FROM_0, FROM_1 = range(2), range(10**80), range(1, 10**80)
+FLAG, FROM_0, FROM_1, ALL_ZERO = range(2), range(10**80), range(1, 10**80), str.maketrans("123456789", "0" * 9)
 KINDS = {range: int, re.Pattern: str, tuple: list, list: list, dict: dict}
-FUNCTION = {"breaks": [int], "polys": [[int, int, FROM_0]]}
 
 
 class Verdict(NamedTuple):
@@ -51,35 +49,39 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _match(value: Any, shape: Any, where: str) -> None:
-    # A shape is a type, a range, a pattern, `{key: shape}`, `[shape]` for any length, `[shape, shape]` for this one,
-    # or `(shape,)` for a list whose values, or their first parts, or their names, all differ.
+def _match(values: list[Any], shape: Any, where: str) -> None:
+    # Each of `values` (all at once: fast) is of `shape`: a type, a range, a pattern, `{key: shape}`, `[shape]` for any
+    # length, `[shape, shape]` for this one, `(shape,)` for a list whose values, or first parts, or names, all differ.
     kind = shape if type(shape) is type else KINDS[type(shape)]
-    _need(type(value) is kind or kind is object, "wrong-shape", where)  # to isinstance, True is an int
-    if type(shape) is range:
-        _need(value in shape, "out-of-range", where)
+    _need(set(map(type, values)) <= {kind} or kind is object, "wrong-shape", where)  # to isinstance, True is an int
+    if type(shape) is range and values:
+        _need(min(values) in shape and max(values) in shape, "out-of-range", where)
     elif type(shape) is re.Pattern:
-        _need(shape.fullmatch(value), "wrong-shape", where)
+        _need(all(map(shape.fullmatch, values)), "wrong-shape", where)
     elif type(shape) is dict:
-        _need(value.keys() == shape.keys(), "wrong-shape", f"the fields of {where}")
+        _need(all(set(keys) == {*shape} for keys in set(map(tuple, values))), "wrong-shape", f"the fields of {where}")
         for key in shape:
-            _match(value[key], shape[key], key)
-    elif kind is list and shape is not list:
-        shapes = list(shape) * len(value) if len(shape) == 1 else shape
-        _need(len(shapes) == len(value), "wrong-shape", f"the length of {where}")
-        for item, inner in zip(value, shapes, strict=True):
-            if inner is not int or type(item) is not int:  # most are: this halves the time
-                _match(item, inner, where)
+            _match([value[key] for value in values], shape[key], key)
+    elif type(shape) in (list, tuple) and len(shape) == 1:
+        _match(list(chain.from_iterable(values)), shape[0], where)
+    elif type(shape) is list:
+        _need(set(map(len, values)) <= {len(shape)}, "wrong-shape", f"the length of {where}")
+        for i, inner in enumerate(shape):
+            _match([value[i] for value in values], inner, where)
     if type(shape) is tuple:
-        keys = [x["name"] if type(x) is dict else x[0] if type(x) is list else x for x in value]
-        _need(len(set(keys)) == len(keys), "listed-twice", where)
+        if type(shape[0]) in (dict, list):
+            values = [[x["name" if type(x) is dict else 0] for x in value] for value in values]
+        _need(all(len(set(keys)) == len(keys) for keys in values), "listed-twice", where)
 
 
 def _greatest(function: Any, low: int, high: int) -> Any:
     # Pieces are convex: each is greatest at an end, and its ends are low, high or beside a break.
     breaks, polys = function["breaks"], function["polys"]
-    inside = breaks[bisect_right(breaks, low) : bisect_right(breaks, high)]
-    ends = {low, high, *inside, *[b - 1 for b in inside]} if inside else (low, high)
+    first, last = bisect_right(breaks, low), bisect_right(breaks, high)
+    if first == last:  # most are in one piece: this is faster
+        a0, a1, a2 = polys[first]
+        return max(a0 + (a1 + a2 * low) * low, a0 + (a1 + a2 * high) * high)
+    ends = {low, high, *(inside := breaks[first:last]), *[b - 1 for b in inside]}
     return max([a0 + (a1 + a2 * x) * x for x in ends for a0, a1, a2 in (polys[bisect_right(breaks, x)],)])
 
 
@@ -87,23 +89,21 @@ class _Check:
     def __init__(self, document: Any, checked: list[str]) -> None:
         # fmt: off
         parts = {"names": list, "working": list, "rows": list, "clauses": list, "objective": object}
-        _match(document, {
+        _match([document], {
             "format": re.compile("lexorder-certificate-1"), "problem": parts, "waves": list, "claims": [dict],
             "hashes": {"rulebook": HASH, "snapshot": HASH, "problem": HASH},
         }, "certificate")
         problem, waves, hashes, self.work = *map(document.get, ("problem", "waves", "hashes")), 0
         self.names, self.working, self.rows, self.clauses, self.objective = map(problem.get, parts)
         n, w, r, c = (range(len(problem[key])) for key in list(parts)[:4])
-        order, terms, multipliers = {"name": n, "quantity": int}, ([n, FUNCTION],), ([r, FROM_1],)
-        flags = {"asserted": FLAG, "passive": FLAG}
-        factors = [{"weight": FROM_0, "constant": int, "loadings": ([n, int],)}]
-        objective = {"unit": ID, "functions": terms, "factors": factors}
-        _match(problem, {
-            "names": [{"id": ID, "held": int, "lower": int, "upper": int}], "working": [order],
-            "rows": [{"id": ID, "limit": int, **flags, "functions": terms, "working": ([w, int],)}],
-            "clauses": [{"id": ID, "alternatives": [(r,)]}], "objective": objective if self.objective else type(None),
-        }, "problem")
-        _match(waves, [(order,)], "waves")
+        order, terms = {"name": n, "quantity": int}, ([n, {"breaks": [int], "polys": [[int, int, FROM_0]]}],)
+        row = {"id": ID, "limit": int, "asserted": FLAG, "passive": FLAG, "functions": terms, "working": ([w, int],)}
+        factor, multipliers = {"weight": FROM_0, "constant": int, "loadings": ([n, int],)}, ([r, FROM_1],)
+        objective = {"unit": ID, "functions": terms, "factors": [factor]} if self.objective else type(None)
+        _match([problem], {
+            "names": [{"id": ID, "held": int, "lower": int, "upper": int}], "working": [order], "rows": [row],
+            "clauses": [{"id": ID, "alternatives": [(r,)]}], "objective": objective}, "problem")
+        _match([waves], [(order,)], "waves")
         self.shapes: Any = {
             "multipliers": {"multipliers": multipliers}, "clause": {"clause": c, "cases": [dict]},
             "name": {"name": n, "at": int, "low": dict, "high": dict},
@@ -111,7 +111,7 @@ class _Check:
             "bound": {"scale": FROM_1, "multipliers": multipliers, "points": [int], "value": int, "objective": int},
         }
         # fmt: on
-        canonical = json.dumps(problem, sort_keys=True, separators=(",", ":")).encode()
+        canonical = json.dumps(problem, check_circular=False, sort_keys=True, separators=(",", ":")).encode()
         _need(hashlib.sha256(canonical).hexdigest() == hashes["problem"], "hash-mismatch", "problem")
         self.check_problem()
         self.check_waves(waves)
@@ -121,7 +121,7 @@ class _Check:
         for claim in document["claims"]:
             kind = claim.get("claim")
             _need(kind in ("safe", "end", "infeasible", "bound"), "wrong-shape", "claim")
-            _match(claim, {"claim": str, **self.shapes[kind]}, kind)
+            _match([claim], {"claim": str, **self.shapes[kind]}, kind)
             checked.append(f"{kind}: {getattr(self, kind)(claim)}")
 
     def spend(self, pieces: int) -> None:
@@ -137,7 +137,7 @@ class _Check:
         for clause in self.clauses:
             _need(all((clause["alternatives"], *clause["alternatives"])), "wrong-count", clause["id"])
         for f in (f for owner in (*self.rows, self.objective or {"functions": []}) for _, f in owner["functions"]):
-            rising = all(a < b for a, b in pairwise(f["breaks"]))
+            rising = len(f["breaks"]) < 2 or all(a < b for a, b in pairwise(f["breaks"]))
             _need(rising and len(f["polys"]) == len(f["breaks"]) + 1, "wrong-pieces", "functions")
         self.asserted = {r for r, row in enumerate(self.rows) if row["asserted"]}
         self.bounds = {n: (name["lower"], name["upper"]) for n, name in enumerate(self.names)}
@@ -150,14 +150,13 @@ class _Check:
         self.spend((len(waves) + 2) * (size + len(self.names) + len(self.working) + len(self.rows)))
         self.final, moved = [name["held"] for name in self.names], dict[int, int]()
         self.worst = [self.worst_values([])]
-        for wave in waves:
+        for wave in (*waves, []):  # the last is the end
             self.worst.append(self.worst_values(wave))
             for n, q in ((order["name"], order["quantity"]) for order in wave):
                 _need(q, "zero-quantity", self.names[n]["id"])
                 _need(n not in self.frozen, "frozen-name-traded", self.names[n]["id"])
                 _need(moved.setdefault(n, q) * q > 0, "traded-both-ways", self.names[n]["id"])
                 self.final[n] += q
-        self.worst.append(self.worst_values([]))
         self.astray = [n for n, (low, high) in self.bounds.items() if not low <= self.final[n] <= high]
         _need(moved.keys().isdisjoint(self.astray), "ends-outside-bounds", "a traded name")
 
@@ -165,7 +164,7 @@ class _Check:
         self.low, self.high = low, high = self.final.copy(), self.final.copy()
         for order in (*self.working, *wave):
             (low if order["quantity"] < 0 else high)[order["name"]] += order["quantity"]
-        sums = (sum(_greatest(f, low[n], high[n]) for n, f in row["functions"]) for row in self.rows)
+        sums = (sum([_greatest(f, low[n], high[n]) for n, f in row["functions"]]) for row in self.rows)
         return [fills + holdings for fills, holdings in zip(self.fills, sums, strict=True)]
 
     def check_states(self, worst: list[int], start: list[int], where: str) -> None:
@@ -174,12 +173,11 @@ class _Check:
         for row, value, before in zip(self.rows, worst, start, strict=True):
             within.append(value <= row["limit"])
             kept.append(within[-1] or (row["passive"] and value <= before))
-            reason = f"{row['id']} {where}: {value} is possible, limit {row['limit']}"
-            _need(kept[-1] or not row["asserted"], "row-broken", reason)
+            if not kept[-1] and row["asserted"]:
+                raise _Refused("row-broken", f"{row['id']} {where}: {value} is possible, limit {row['limit']}")
         for clause in self.clauses:
             holds = any(all(within[r] for r in case) for case in clause["alternatives"])
-            # When no row of any alternative got worse, the clause did not, however measured.
-            same = all(kept[r] for case in clause["alternatives"] for r in case)
+            same = all(kept[r] for case in clause["alternatives"] for r in case)  # no worse then, however measured
             _need(holds or same, "clause-broken", f"{clause['id']} {where}")
 
     def safe(self, _: Any) -> str:
@@ -201,7 +199,7 @@ class _Check:
     def refute(self, tree: Any, clauses: Any, box: Any, usable: Any) -> None:
         self.spend(1 + len(box) + len(usable) + len(clauses))
         kind = next((key for key in ("multipliers", "clause") if key in tree), "name")
-        _match(tree, self.shapes[kind], "tree")
+        _match([tree], self.shapes[kind], "tree")
         if kind == "multipliers":
             least = self.least_excess(tree["multipliers"], usable, box, {})
             _need(least > 0, "not-refuted", f"the weighted rows leave {least}, not above 0")
@@ -239,9 +237,8 @@ class _Check:
         self.spend(len(parts) * (len(cuts) + 1))
         for first, after in pairwise((low, *cuts, high + 1)):
             pieces = [(m, f["polys"][bisect_right(f["breaks"], first)]) for m, f in parts]
-            a0, a1, a2 = (sum(m * poly[i] for m, poly in pieces) for i in (0, 1, 2))
-            # A convex quadratic is least, over integers, at a neighbour of its real vertex.
-            vertex = -a1 // (2 * a2) if a2 else first
+            a0, a1, a2 = [sum([m * poly[i] for m, poly in pieces]) for i in (0, 1, 2)]
+            vertex = -a1 // (2 * a2) if a2 else first  # the least integer point of a convex piece is next to it
             ends = [min(max(x, first), after - 1) for x in (first, vertex, vertex + 1, after)]
             found += [a0 + (a1 + a2 * x) * x for x in ends]
         return min(found)
@@ -250,16 +247,19 @@ class _Check:
         _need(self.objective is not None, "wrong-objective", "the problem has none")
         scale, factors, points = claim["scale"], self.objective["factors"], claim["points"]
         _need(len(points) == len(factors), "wrong-count", "points")
-        parts, least = {n: [(scale, f)] for n, f in self.objective["functions"]}, 0
-        final = sum(_greatest(f, *[self.final[n]] * 2) for n, f in self.objective["functions"])
+        self.spend(len(self.names) + sum(len(factor["loadings"]) for factor in factors))
+        final, least, slopes = 0, 0, [0] * len(self.names)
         for factor, y in zip(factors, points, strict=True):
-            weight, exposure = scale * factor["weight"], factor["constant"]
+            slope, exposure = 2 * y * (weight := scale * factor["weight"]), factor["constant"]
             least += weight * (2 * exposure - y) * y  # a square is at least its tangent at y
             for n, loading in factor["loadings"]:
-                line = {"breaks": [], "polys": [[0, 2 * y * loading, 0]]}
-                parts.setdefault(n, []).append((weight, line))
+                slopes[n] += slope * loading
                 exposure += loading * self.final[n]
             final += factor["weight"] * exposure**2
+        parts = {n: [(1, {"breaks": [], "polys": [[0, slope, 0]]})] for n, slope in enumerate(slopes)}
+        for n, f in self.objective["functions"]:
+            parts[n].append((scale, f))
+            final += _greatest(f, self.final[n], self.final[n])
         least += self.least_excess(claim["multipliers"], self.asserted, self.bounds, parts)
         _need(claim["objective"] == final, "wrong-objective", f"it is {final}")
         _need(claim["value"] <= least // scale, "bound-not-proved", f"only {least // scale} is proved")
@@ -273,7 +273,7 @@ def verify(text: str) -> Verdict:
     try:
         _need(len(text) <= CHARACTERS_MAX, "too-large", f"over {CHARACTERS_MAX} characters")
         _need(text.isascii(), "not-ascii", "a character outside ASCII")
-        _need(not re.search("[0-9]{81}", text), "number-too-long", "over 80 digits in a row")
+        _need("0" * 81 not in text.translate(ALL_ZERO), "number-too-long", "over 80 digits in a row")
         _Check(json.loads(text, object_pairs_hook=_object, parse_float=refuse, parse_constant=refuse), checked)
     except _Refused as refused:
         return Verdict(False, refused.args[0], refused.args[1], tuple(checked))

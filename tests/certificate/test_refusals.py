@@ -140,6 +140,7 @@ CASES: list[tuple[str, str, str]] = [
     ("not-ascii", "full-width digits", texts('"limit":8', '"limit":８')),
     ("not-ascii", "a byte order mark", "\ufeff" + sound().text()),
     ("number-too-long", "81 digits", texts('"limit":8', '"limit":' + "8" * 81)),
+    ("number-too-long", "81 digits of all kinds", texts('"limit":8', '"limit":' + "1234567890" * 8 + "9")),
     ("number-too-long", "in a string", texts("ACME", "8" * 81)),
     ("not-an-integer", "1.0", texts('"limit":8', '"limit":8.0')),
     ("not-an-integer", "1e3", texts('"limit":8', '"limit":8e0')),
