@@ -104,7 +104,12 @@ def order_settlement_date(projection: Projection, _order: Subject) -> Value:
 
 @measure("account.intraday_deficit_days")
 def intraday_deficit_days(projection: Projection, account: Subject) -> Value:
-    """Business days since the oldest unmet intraday margin deficit arose, that day not counted; FINRA 4210(d)(2)."""
+    """Business days since the oldest unmet intraday margin deficit arose, that day not counted; 0 without a deficit.
+
+    FINRA Rule 4210(d)(2): the fifth and the fifteenth of them matter. Raises MissingFactError for a deficit of no date.
+    """
+    if reading.number(projection, account, "account.intraday_deficit") == 0:
+        return Fraction(0)
     return Fraction(
         days_between(reading.day(projection, account, "account.intraday_deficit_since"), reading.today(projection))
     )

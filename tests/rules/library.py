@@ -19,6 +19,7 @@ import lexorder.engine
 from lexorder.engine import vocabulary as vocabulary_file
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.judge import derivations, judge
+from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.rulebook import RuleBook
@@ -128,7 +129,16 @@ def found(identifier: str, document: Mapping[str, Any], *orders: Mapping[str, ob
     today = seen.snapshot.single["clock.date"]
     assert isinstance(today, date)
     named = book().rule(identifier, today)
-    return judge(named, seen, derivations(book().on(today))) if named else ()
+    if named is None:
+        return ()
+    measured, _ = with_measures(seen, _measured(identifier, today))
+    return judge(named, measured, derivations(book().on(today)))
+
+
+@cache
+def _measured(identifier: str, day: date) -> tuple[str, ...]:
+    """The measured names that one rule, or a rule it may chain on, reads."""
+    return measured_names([r for r in book().on(day) if r.id == identifier or r.derive])
 
 
 def status(identifier: str, document: Mapping[str, Any], *orders: Mapping[str, object]) -> Status:

@@ -19,13 +19,17 @@ BLOCKED = {Severity.HARD: Outcome.REJECT, Severity.SOFT: Outcome.NEEDS_OVERRIDE,
 
 
 def decided(named: Rule, example: Example) -> tuple[Rule, Decision]:
-    """The decision on an example's orders by the one rule, in the version in force on the example's date."""
+    """The decision on an example's orders by the one rule, in the version in force on the example's date.
+
+    The rules that derive facts are there too, since the one rule may read what they derive.
+    """
     case = case_of(book(), named, example)
     assert case.rule is not None
     snapshot, orders = case.world.snapshot, case.world.orders
-    rules = (case.rule,)
+    today = snapshot.single["clock.date"]
+    rules = (case.rule, *(r for r in book().on(today) if r.derive))  # type: ignore[arg-type]
     by = Evaluators(CompiledBook(rules, words(), snapshot), ReferenceExpert(rules, words(), snapshot))
-    in_force = InForce(words(), {case.rule.id: case.rule}, snapshot.time, book().hash, snapshot.hash)
+    in_force = InForce(words(), {r.id: r for r in rules}, snapshot.time, book().hash, snapshot.hash)
     return case.rule, decide(orders, case.world.account, snapshot, in_force, by)
 
 

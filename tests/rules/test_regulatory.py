@@ -115,7 +115,7 @@ def test_deficits_up_to_the_lesser_of_5_percent_and_1_000_do_not_count(equity: i
     # In ten-thousandths of a dollar, the scale of money, so that 5% of whole cents is whole.
     allowance = max(0, min(5 * equity, 10_000_000))
     deficit = max(0, allowance + over)
-    account = margin_account(equity=cents(equity), intraday_deficit=ticks(deficit))
+    account = margin_account(equity=cents(equity), intraday_deficit=ticks(deficit), intraday_deficit_days="1")
     expected = PASS if deficit <= allowance else BREACH
     assert status("intraday-margin-deficit-open", world(account=account), order()) is expected
 
@@ -132,7 +132,7 @@ def test_deficits_up_to_the_lesser_of_5_percent_and_1_000_do_not_count(equity: i
 )
 def test_intraday_margin_dates(day: str, elected: str, expected: object) -> None:
     account = margin_account(elected_intraday_margin=elected, intraday_deficit="5000", cash="0")
-    account |= {"intraday_restricted_until": "2028-01-01"}
+    account |= {"intraday_restricted_until": "2028-01-01", "intraday_deficit_days": "1"}
     now = world(account=account, clock={"date": day})
     assert status("intraday-margin-deficit-open", now, order()) is expected
     assert status("intraday-margin-freeze-debit", now, order()) is expected

@@ -2,8 +2,8 @@
 
 In: a case and the adapters by rule. Out: `Outcome`. Guaranteed: without an adapter, or with a field the adapter did not
 read, or with facts that no snapshot takes, a case is not covered, whatever the answer. A published figure was
-rounded by its publisher, so an exact answer finer than a cent is compared after rounding half up to the decimals published;
-anything else must be equal.
+rounded by its publisher, so an exact answer finer than a cent is compared after rounding half up to the decimals
+published; anything else must be equal.
 """
 
 from __future__ import annotations
