@@ -11,7 +11,7 @@ Before: `fastpath.py`, `totals.py`, `worst.py`. After: `desk.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from lexorder.engine import breakpoints, fastpath
@@ -39,6 +39,8 @@ from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
 
 PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
+_UNCERTAIN = (KeyError, AttributeError, MissingFactError)
+"""What the generated check raises for a fact that is absent, None or no Fraction: the general path says what it is."""
 
 
 class Plan:
@@ -86,6 +88,15 @@ class CompiledBook:
 
     # ---- orders ------------------------------------------------------------------------------------
 
+    def warm(self, accounts: Iterable[str]) -> None:
+        """Write the checks for every side and order type and build the accounts' lists: no order waits for it then."""
+        names = self.plan.vocabulary.names
+        for side in names["order.side"].unit.values:
+            for kind in names["order.ord_type"].unit.values:
+                self._prepare("", {"order.side": side, "order.ord_type": kind, "order.symbol": "", "order.account": ""})
+        for account in accounts:
+            self.books.book(account)
+
     def check(self, account: str, orders: tuple[Facts, ...]) -> ExactAnswer:
         """Judge the orders together. Passing rules cost no evidence; `findings` has it when asked."""
         if len(orders) != 1:
@@ -98,7 +109,7 @@ class CompiledBook:
             if order["order.account"] != account:
                 return self._answer(self.findings(account, orders))
             failed = check.run(order, values, book.values, self.books.trader)
-        except (KeyError, MissingFactError):
+        except _UNCERTAIN:
             return self._carefully(account, order)
         if not failed and passed is not None:
             return passed
@@ -113,7 +124,7 @@ class CompiledBook:
         line = self.books.line(book, str(order["order.symbol"]))
         try:
             failed = check.careful(order, line.values, book.values, self.books.trader)
-        except (KeyError, MissingFactError):
+        except _UNCERTAIN:
             return self._answer(self.findings(account, (order,)))
         return self._rest(account, order, check, failed)
 
@@ -173,7 +184,7 @@ class CompiledBook:
         check = self._prepare(account, order)
         try:
             known = self._excesses(account, order, check) if check else {}
-        except (KeyError, MissingFactError):
+        except _UNCERTAIN:
             known = {}
         narrow = self.live.narrow(account, str(order["order.symbol"]), (order,))
         whole = self.live.projection(account, (order,))

@@ -175,7 +175,10 @@ class _Writer:
         used = set(re.findall(r"\b[nt]\d+\b", "\n".join([text, *needed])))
         lines = [x for name, code in self.lower.order_numbers.items() if code in used for x in self.number(name, code)]
         texts = self.lower.order_texts.items()
-        return [*lines, *(f"{code} = {self.fact(name)}" for name, code in texts if code in used), *needed]
+        for name, code in texts:
+            if code in used:
+                lines += [f"{code} = {self.fact(name)}", f"if {code} is None: raise KeyError('absent')"]
+        return [*lines, *needed]
 
     def fact(self, name: str) -> str:
         """Source that reads an order fact, with the vocabulary's default."""

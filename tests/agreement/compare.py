@@ -1,9 +1,9 @@
 """Runs the evaluators on generated cases and compares every verdict.
 
-A case is one verdict: a rule, a subject and an order. Evaluators are callables
-`(rules, vocabulary, snapshot, account, orders) -> {(rule, subject, status)}` listing every finding; add one to
-`PLUGINS` to have it compared with the reference on every case. The reference is undecided where it would look at
-more than 4,096 states; there others may decide, everywhere else they must say the same.
+A case is one verdict: a rule, a subject and an order. Further evaluators join through `PLUGINS`: what makes a
+`ports.Second` from rules, vocabulary and snapshot; it lives through the same events and is compared with the reference
+on every case. The reference is undecided where it would look at more than 4,096 states; there others may decide,
+everywhere else they must say the same.
 
 Every world is lived through: events happen, orders are checked, and most orders are placed on a limit or one share to
 a side of it, solved exactly from two margins; account facts are moved so that margins become nought or one unit.
@@ -18,7 +18,7 @@ from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from lexorder.engine import classify as classify_module
 from lexorder.engine import judge as judge_module
@@ -27,6 +27,7 @@ from lexorder.engine.compile import PLAIN, CompiledBook, Plan
 from lexorder.engine.events import AccountChanged, Event, after
 from lexorder.engine.judge import derivations
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.ports import Second
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot, project
@@ -40,10 +41,8 @@ DAY = date(2026, 6, 15)
 MOST = 15
 """Largest quantity ordered, so that fill states stay few."""
 TOO_MANY = "the set of fill states"
-Key = tuple[str, str, Status]
-Evaluator = Callable[[Sequence[Rule], Vocabulary, Snapshot, str, tuple[Facts, ...]], set[Key]]
-PLUGINS: dict[str, Evaluator] = {}
-"""Further evaluators by name; the expert joins here."""
+PLUGINS: dict[str, Callable[[Sequence[Rule], Vocabulary, Snapshot], Second]] = {}
+"""Further evaluators by name."""
 
 VOCABULARY = vocabulary_file.load(Path(__file__).resolve().parents[2] / "rules" / "vocabulary.yaml")
 
@@ -119,6 +118,15 @@ def same(one: Finding, other: Finding) -> bool:
     return one.status is Status.UNDECIDED or sides
 
 
+@runtime_checkable
+class Closes(Protocol):
+    """An evaluator that holds something outside Python."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class World:
     """One world lived through with one rule book."""
 
@@ -128,6 +136,7 @@ class World:
         self.where = where
         self.snapshot = worlds.snapshot(random_)
         self.book = CompiledBook(rules, VOCABULARY, self.snapshot, plan)
+        self.others = {name: make(rules, VOCABULARY, self.snapshot) for name, make in PLUGINS.items()}
         self.tally = Tally()
 
     def live(self, steps: int) -> Tally:
@@ -138,9 +147,18 @@ class World:
             self.around(worlds.order(self.random, number, self.random.choice((1, 2, 3, 4, 6, 9))))
         return self.tally
 
+    def close(self) -> None:
+        """Let go of what further evaluators hold."""
+        for other in self.others.values():
+            if isinstance(other, Closes):
+                other.close()
+
     def apply(self, event: Event) -> None:
+        """Let an event happen to the snapshot and to every evaluator."""
         self.snapshot = after(self.snapshot, event)
         self.book.apply(event)
+        for other in self.others.values():
+            other.apply(event)
 
     def around(self, order: Facts) -> None:
         """Check an order, orders at the limits around it, sometimes with a limit moved to it, sometimes two at once."""
@@ -195,11 +213,8 @@ class World:
         if self.random.random() < 0.1 or len(orders) > 1:
             self.differ("closed forms", orders, expected, self.book.findings(worlds.ACCOUNT, orders))
         self.against_answer(orders, expected)
-        decided = {f.key for f in expected if not f.why.startswith(TOO_MANY)}
-        for name, evaluator in PLUGINS.items():
-            found = evaluator(self.rules, VOCABULARY, self.snapshot, worlds.ACCOUNT, orders)
-            if not decided <= found or len(found) != len({f.key for f in expected}):
-                self.note(f"{name}: {sorted(found ^ {f.key for f in expected})} for {orders}")
+        for name, other in self.others.items():
+            self.against_other(name, other, orders, expected)
         return expected
 
     def count(self, expected: Sequence[Finding]) -> None:
@@ -222,6 +237,15 @@ class World:
             two = told.pop((one.rule, one.subject), None)
             if (two is None) != (one.status in PLAIN) or (two is not None and not same(one, two)):
                 self.note(f"{one} but check says {two} for {orders}")
+
+    def against_other(self, name: str, other: Second, orders: tuple[Facts, ...], expected: Sequence[Finding]) -> None:
+        """Compare a further evaluator's count and marked verdicts."""
+        marked = frozenset(f.key for f in expected if f.status not in PLAIN)
+        answer = other.check(worlds.ACCOUNT, orders, self.book.check(worlds.ACCOUNT, orders))
+        undecidable = {(f.rule, f.subject) for f in expected if f.why.startswith(TOO_MANY)}
+        differing = sorted(key for key in marked ^ answer.keys if key[:2] not in undecidable)
+        if differing or answer.count != len(expected):
+            self.note(f"{name} counts {answer.count} of {len(expected)} and differs on {differing} for {orders}")
 
     def differ(
         self, name: str, orders: tuple[Facts, ...], expected: Sequence[Finding], found: Sequence[Finding]
@@ -260,7 +284,9 @@ def run(seed: int, cases: int, load: Load | None = None, stop: int = 20) -> Tall
         plan = Plan(rules, VOCABULARY)
         for world in range(load.worlds):
             where = f"seed {seed} book {number} world {world}"
-            tally.add(World(rules, plan, Random(f"{seed}/{number}/{world}"), where).live(load.steps))
+            lived = World(rules, plan, Random(f"{seed}/{number}/{world}"), where)
+            tally.add(lived.live(load.steps))
+            lived.close()
             if len(tally.differences) >= stop:
                 break
     return tally

@@ -228,3 +228,31 @@ def test_several_orders_go_to_the_general_path(seed):
     answer = book.check("A", orders)
     assert answer.count == len(expected)
     assert answer.keys == {f.key for f in expected if f.status not in ("pass", "not_applicable")}
+
+
+@pytest.mark.parametrize(
+    "name", ["order.time_in_force", "order.price", "order.trader", "order.fee_per_share", "order.has_locate"]
+)
+def test_an_order_fact_that_is_no_value_goes_to_the_general_path(name):
+    text = (
+        "order.time_in_force != GTC and order.notional >= 0 and order.fee_per_share >= 0"
+        " and (trader.role == analyst or not order.has_locate or order.quantity > 0)"
+    )
+    plan = plan_of(text)
+    snapshot = plain_world()
+    book = CompiledBook(plan.rules, compare.VOCABULARY, snapshot, plan)
+    orders = ({**order("buy", 2), name: None},)
+    book.check("A", (order("buy", 2),))
+    expected = {f.key for f in compare.reference(plan.rules, snapshot, orders) if f.status != "pass"}
+    assert book.check("A", orders).keys == expected
+
+
+def test_a_warm_book_writes_nothing_more(monkeypatch):
+    plan = plan_of("order.notional <= 500")
+    book = CompiledBook(plan.rules, compare.VOCABULARY, plain_world(), plan)
+    book.warm(["A"])
+    monkeypatch.setattr(fastpath, "write", lambda *_: pytest.fail("written again"))
+    for side in ("buy", "sell", "sell_short"):
+        for kind in ("market", "limit", "stop", "stop_limit"):
+            book.check("A", ({**order(side, 1), "order.ord_type": kind},))
+    assert "ACME" in book.books.books["A"].lines
