@@ -1,12 +1,12 @@
 """Pauses after losses: how many stops, how deep a drawdown, how long since the last exit.
 
 In: fills that closed a trade, with time, reason and growth (closing over opening value); the firm's windows, limits and
-pauses. Out: whether an account is locked after stops or after a drawdown, whether an instrument is cooling down.
+pauses. Out: whether an account is locked after stops or after a drawdown, an instrument after losses or after any exit.
 Guaranteed: exact; what happened exactly at the start of a window is outside it, and a pause ends at its last instant.
 A fill without a time cannot be placed in a window: MissingFactError.
 
-Source: the protections of freqtrade (StoplossGuard, MaxDrawdown, CooldownPeriod; freqtrade.io, Plugins), as published
-with their tests. The drawdown is of the sum of the trades' gains and losses from its peak, which is at least zero.
+Source: the protections of freqtrade (StoplossGuard, MaxDrawdown, LowProfitPairs, CooldownPeriod; freqtrade.io), as
+published with their tests. The drawdown is that of the sum of gains and losses from its peak, which is at least zero.
 Before: `reading.py`. After: rules in `firm/lockouts.yaml`.
 """
 
@@ -62,6 +62,11 @@ def drawdown(exits: Iterable[Exit]) -> Fraction:
     return deepest
 
 
+def profit(exits: Iterable[Exit]) -> Fraction:
+    """The sum of gains and losses: growth less 1 of each trade."""
+    return sum((each.growth - 1 for each in exits), Fraction(0))
+
+
 def _span(seconds: Fraction) -> timedelta:
     return timedelta(microseconds=int(seconds * 10**6))
 
@@ -104,6 +109,17 @@ def drawdown_locked(seen: Projection, account: Subject) -> bool:
     recent = within(_exits(seen), seen.snapshot.time, window)
     deep = len(recent) >= least and drawdown(recent) > allowed
     return deep and locked_until_after(recent, seen.snapshot.time, pause)
+
+
+@measure("instrument.low_profit_locked")
+def low_profit_locked(seen: Projection, instrument: Subject) -> bool:
+    """Whether the trades closed in this instrument within the firm's window, enough of them, gained too little."""
+    window, least, required, pause = _firm(
+        seen, instrument, "low_profit_window", "low_profit_trades", "low_profit_required", "low_profit_pause"
+    )
+    own = tuple(e for e in within(_exits(seen), seen.snapshot.time, window) if e.symbol == instrument.key)
+    poor = len(own) >= least and profit(own) < required
+    return poor and locked_until_after(own, seen.snapshot.time, pause)
 
 
 @measure("instrument.cooling_down")

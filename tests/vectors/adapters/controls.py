@@ -32,6 +32,7 @@ SHAPE = (
     "quantity-on-lot",
     "instrument-order-size",
     "instrument-order-size-in-quote",
+    "quantity-in-quote-is-not-understated",
     "instrument-order-value",
     "reduce-only",
     "account-order-value",
@@ -117,7 +118,8 @@ def _limits(case: Case, *, quantity: str = "", value: str = "", price: str = "",
 
 def order_limits(case: Case) -> object:
     """Limits of quantity and value, and whether market orders are admitted."""
-    return _limits(case, quantity="max_qty", value="max_value")
+    value = "max_notional" if "max_notional" in case.given else "max_value"
+    return _limits(case, quantity="max_qty", value=value)
 
 
 def order_max(case: Case) -> object:
@@ -229,6 +231,19 @@ def max_drawdown(case: Case) -> object:
     trades = case.given["profit_ratio_by_close_min_ago"]
     fills = [_closed(minutes, n, trade_growth=text(growth)) for n, (minutes, growth) in enumerate(trades)]
     return _locked("lockout-after-drawdown", asking.document(firm=firm, instruments=[priced()], fills=fills))
+
+
+def low_profit(case: Case) -> object:
+    """Whether too little gained in an instrument locks it."""
+    firm = {
+        "collar": "0",
+        "low_profit_trades": case.given.text("trade_limit"),
+        "low_profit_required": text(case.given.get("required_profit", 0)),
+        **_minutes(case, low_profit_window="lookback_min", low_profit_pause="stop_duration_min"),
+    }
+    trades = case.given["profit_ratio_by_close_min_ago"]
+    fills = [_closed(minutes, n, trade_growth=text(growth)) for n, (minutes, growth) in enumerate(trades)]
+    return _locked("lockout-after-low-profit", asking.document(firm=firm, instruments=[priced()], fills=fills))
 
 
 def _locked(rule: str, snapshot: dict[str, Any]) -> str:
@@ -357,6 +372,7 @@ ADAPTERS: dict[str, Callable[[Case], object]] = {
     "throttle.stoploss_guard": stoploss_guard,
     "throttle.max_drawdown": max_drawdown,
     "throttle.cooldown": cooldown,
+    "throttle.low_profit": low_profit,
     "nt.pretrade": pretrade,
     "nt.liability": liability,
 }

@@ -24,7 +24,10 @@ TIMES = {
     "after_hours": time(17),
     "extended": time(8),
     "opening": time(9, 35),
+    "open": time(9, 35),
+    "first_15_min": time(9, 35),
     "closing": time(15, 40),
+    "close": time(15, 40),
     "last_25_min": time(15, 40),
 }
 """A time of day in each session and period that cases name."""
