@@ -77,8 +77,8 @@ class ExpertBook:
         names = [*self._scales, *self._atoms]
         self._often_numbers = tuple((n, *self._scales[n]) for n in _OFTEN if n in self._scales)
         self._often_words = tuple((n, *self._atoms[n]) for n in _OFTEN if n in self._atoms)
-        self._rare = frozenset(names).difference(_OFTEN)
         self._defaults = {n.name: n.default for n in slots}
+        self._rare = tuple((n, self._defaults[n]) for n in names if n not in _OFTEN)
         self._required = frozenset(n.name for n in slots if n.default is None)
 
     # ---- events --------------------------------------------------------------------------------
@@ -130,16 +130,10 @@ class ExpertBook:
         for name, slot, scale in self._often_numbers:
             value = order.get(name)
             if value is None:
-                if name in order:
-                    return False
                 continue
-            number = value.numerator * scale
-            if value.denominator != 1:
-                number, rest = divmod(number, value.denominator)
-                if rest:
-                    return False
+            number, rest = divmod(value.numerator * scale, value.denominator)
             low, high = caps[name]
-            if number > high or number < low:
+            if rest or number > high or number < low:
                 return False
             cell.integerValue = _make(environment, number)
             _put(builder, slot, cell)
@@ -147,25 +141,28 @@ class ExpertBook:
             atom = atoms.get(order.get(name))
             if atom is not None:
                 _put(builder, slot, atom)
-        return self._rare.isdisjoint(order) or self._fill_rare(order, caps, builder)
+        for name, default in self._rare:
+            # Most orders have the vocabulary's own default here, the very object.
+            value = order.get(name, default)
+            if value is not default and not self._fill_rare(name, value, caps, builder):
+                return False
+        return True
 
-    def _fill_rare(self, order: Any, caps: Mapping[str, f.Range], builder: Any) -> bool:
-        """The names that few orders carry."""
-        for name in self._rare.intersection(order):
-            value = order[name]
-            if value is None:
-                return False
-            if name in self._atoms:
-                slot, atoms = self._atoms[name]
-                atom = atoms.get(value)
-                if atom is not None:
-                    _put(builder, slot, atom)
-                continue
-            slot, scale = self._scales[name]
-            number = value * scale
-            if number.denominator != 1 or not caps[name][0] <= number <= caps[name][1]:
-                return False
-            _put(builder, slot, self.session.integer(int(number)))
+    def _fill_rare(self, name: str, value: Any, caps: Mapping[str, f.Range], builder: Any) -> bool:
+        """A name that most orders leave at its default."""
+        if value is None:
+            return False
+        if name in self._atoms:
+            slot, atoms = self._atoms[name]
+            atom = atoms.get(value)
+            if atom is not None:
+                _put(builder, slot, atom)
+            return True
+        slot, scale = self._scales[name]
+        number = value * scale
+        if number.denominator != 1 or not caps[name][0] <= number <= caps[name][1]:
+            return False
+        _put(builder, slot, self.session.integer(int(number)))
         return True
 
     def _with_findings(self, plain: ExpertAnswer, order: Any, facts: list[Any], fired: int) -> ExpertAnswer:

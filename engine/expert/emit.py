@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from lexorder.engine.errors import ExpertError, shown
 from lexorder.engine.expert import formula as f
@@ -156,6 +157,12 @@ def default_word(name: Name) -> str:
     return str(name.default) if name.default is not None else name.unit.values[0]
 
 
+def default_number(name: Name) -> int:
+    """What the order's slot holds when nothing is put, in the slot's scale; 0 where nobody may read it then."""
+    scaled = name.default * 10**name.scale if isinstance(name.default, Fraction) else Fraction(0)
+    return int(scaled)
+
+
 def slot_of(name: str) -> str:
     """The slot of an `order.*` name: its variable without the mark."""
     return variable_of(name)[2:]
@@ -166,7 +173,7 @@ def _frame(slots: Iterable[Name], sides: tuple[str, ...]) -> tuple[str, ...]:
     given = [f"(slot side (type SYMBOL) (default {sides[0]}))"]
     for name in slots:
         if name.unit.kind is Kind.NUMBER:
-            given.append(f"(slot {slot_of(name.name)} (type INTEGER) (default 0))")
+            given.append(f"(slot {slot_of(name.name)} (type INTEGER) (default {default_number(name)}))")
         else:
             given.append(f"(slot {slot_of(name.name)} (type SYMBOL) (default {default_word(name)}))")
     status = "(slot rule (type SYMBOL)) (slot subject (type SYMBOL)) (slot status (type SYMBOL))"
