@@ -44,7 +44,7 @@ Box: TypeAlias = Sequence[Interval]
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _PRINTABLE = re.compile(rf"[ -~]{{1,{ID_LENGTH_MAX}}}")
-_TOO_LONG = re.compile(rf"[0-9]{{{DIGITS_MAX + 1}}}")
+_TOO_LONG, _ZEROS = b"0" * (DIGITS_MAX + 1), bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def _require_id(text: str) -> None:
@@ -463,30 +463,36 @@ class Certificate:
 
     def to_json(self) -> Json:
         """Return the whole document as plain lists, dictionaries, strings and integers."""
+        problem = self.problem.to_json()
+        return self._with(problem, hashlib.sha256(canonical_bytes(problem)).hexdigest())
+
+    def _with(self, problem: JsonValue, digest: str) -> Json:
         return {
             "format": FORMAT,
-            "hashes": {
-                "rulebook": self.rulebook,
-                "snapshot": self.snapshot,
-                "problem": problem_hash(self.problem),
-            },
-            "problem": self.problem.to_json(),
+            "hashes": {"rulebook": self.rulebook, "snapshot": self.snapshot, "problem": digest},
+            "problem": problem,
             "waves": [[order.to_json() for order in wave] for wave in self.waves],
             "claims": [claim.to_json() for claim in self.claims],
         }
 
     def text(self) -> str:
         """Return the document as canonical ASCII text; a number of over 80 digits is refused."""
-        result = canonical_bytes(self.to_json()).decode("ascii")
-        require(_TOO_LONG.search(result) is None, f"a number has over {DIGITS_MAX} digits")
-        return result
+        # The problem is nearly all of it, so it is written once: hashed, then put into its place. A JSON string has
+        # no bare quote, so the only `"problem":null` is that place: the key of that name in `hashes` has a digest.
+        problem = canonical_bytes(self.problem.to_json())
+        around = canonical_bytes(self._with(None, hashlib.sha256(problem).hexdigest()))
+        before, after = around.split(b'"problem":null')
+        result = b"".join((before, b'"problem":', problem, after))
+        # Once every digit is a zero, a plain search does: ten times as fast as a regular expression.
+        require(_TOO_LONG not in result.translate(_ZEROS), f"a number has over {DIGITS_MAX} digits")
+        return result.decode("ascii")
 
 
 def canonical_bytes(document: Mapping[str, JsonValue]) -> bytes:
     """Return the one byte sequence of `document`: sorted keys, no spaces, ASCII."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode(
-        "ascii"
-    )
+    # What `to_json` returns is a tree, so a search for circles would find none.
+    text = json.dumps(document, check_circular=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
 
 
 def problem_hash(problem: Problem) -> str:

@@ -226,6 +226,15 @@ def test_the_whole_document_is_the_documented_one():
     ]
 
 
+@pytest.mark.parametrize("name", ["ACME", '"problem":null', '\\"problem":null', '{"hashes":{"problem":null}}'])
+def test_the_text_is_that_of_the_whole_document_whatever_the_names_are(name):
+    renamed = problem(names=(Name(name, 120, 0, 400), BETA, CARA))
+    claims = (Safe(), End(), Infeasible((0,), (0,), Leaf(((0, 2),))), Bound(2, ((1, 3),), (4,), -9, 8))
+    certificate = Certificate(RULEBOOK, SNAPSHOT, renamed, ((Order(2, 1),),), claims)
+    assert certificate.text().encode() == canonical_bytes(certificate.to_json())
+    assert json.loads(certificate.text())["hashes"]["problem"] == problem_hash(renamed)
+
+
 def test_the_text_is_canonical_and_read_back_by_the_verifier():
     certificate = Certificate(RULEBOOK, SNAPSHOT, problem(), ((Order(0, -50),),))
     text = certificate.text()
