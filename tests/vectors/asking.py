@@ -28,6 +28,9 @@ from lexorder.engine.terms import Field, Value
 from lexorder.engine.verdict import Status
 from tests.vectors.case import NotCoveredError
 
+TAGS = ("firm-ownership", "derivatives", "broker-buying-power", "broker-leverage", "options")
+"""Labels of accounts for which the library keeps rules that not every account needs."""
+
 NOON = "2026-06-15T12:00:00-04:00"
 ACCOUNT = "A"
 
@@ -61,7 +64,7 @@ def document(*, account: Mapping[str, object] | None = None, **sections: Any) ->
     """A snapshot document: account A in dollars, trader T, no lists, no collar; everything else as given."""
     plain: dict[str, Any] = {
         "time": NOON,
-        "accounts": [{"id": ACCOUNT, "currency": "USD", "tags": [], **(account or {})}],
+        "accounts": [{"id": ACCOUNT, "currency": "USD", "tags": list(TAGS), **(account or {})}],
         "traders": [{"id": "T", "role": "portfolio_manager"}],
         "lists": {"restricted": [], "watch": []},
         "firm": {"collar": "0"},
