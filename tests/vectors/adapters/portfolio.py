@@ -264,8 +264,7 @@ def restricted(case: Case) -> object:
     stops = case.given.only("mode", "fail", "log") == "fail"
     lists = {"restricted": named if stops else [], "watch": [] if stops else named}
     snapshot = asking.document(instruments=[asking.instrument(symbol, "1")], lists=lists)
-    found = _outcome(case, snapshot, ["restricted-list", "watch-list"])
-    return "approve" if found == "approve_with_warnings" else found
+    return _outcome(case, snapshot, ["restricted-list", "watch-list"])
 
 
 # ---- options -------------------------------------------------------------------------------------
