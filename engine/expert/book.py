@@ -25,7 +25,7 @@ from lexorder.engine.expert.contexts import Context, Contexts
 from lexorder.engine.expert.emit import NOBODY, SIDE, THIS, default_word, plan, slot_of
 from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.live import Live
-from lexorder.engine.expert.lower import variable_of
+from lexorder.engine.expert.lowered import variable_of
 from lexorder.engine.expert.session import Session
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer, ExpertAnswer, Key

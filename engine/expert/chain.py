@@ -20,7 +20,8 @@ from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.atoms import Frame, NotLoweredError, is_static
 from lexorder.engine.expert.formula import Truth
 from lexorder.engine.expert.leaves import leaf_slots
-from lexorder.engine.expert.lower import DENOMINATOR, Leaf, Lowering
+from lexorder.engine.expert.lower import Lowering
+from lexorder.engine.expert.lowered import DENOMINATOR, Leaf
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.terms import Field, If, Literal, Term

@@ -21,7 +21,7 @@ from lexorder.engine.expert.emit import THIS, Plan, Variant
 from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.leaves import SlotValues, prepared, put_leaves
 from lexorder.engine.expert.live import TIME, Account, Live
-from lexorder.engine.expert.lower import variable_of
+from lexorder.engine.expert.lowered import variable_of
 from lexorder.engine.expert.prepare import Here, OutsideError, Preparer
 from lexorder.engine.expert.session import Builder, Fact, Session
 from lexorder.engine.judge import Derivations

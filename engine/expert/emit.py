@@ -19,7 +19,8 @@ from lexorder.engine.errors import ExpertError, shown
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.atoms import NotLoweredError
 from lexorder.engine.expert.leaves import leaf_slots
-from lexorder.engine.expert.lower import Lowered, lower, parts_of, variable_of
+from lexorder.engine.expert.lower import lower, parts_of
+from lexorder.engine.expert.lowered import Lowered, variable_of
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.terms import Field, Term, depends_on_fills

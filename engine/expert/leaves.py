@@ -13,7 +13,7 @@ from math import lcm
 from typing import Any, cast
 
 from lexorder.engine.expert import formula as f
-from lexorder.engine.expert.lower import DENOMINATOR, Leaf, LeafKind
+from lexorder.engine.expert.lowered import DENOMINATOR, Leaf, LeafKind
 from lexorder.engine.expert.session import Builder, Session
 
 SlotValues = tuple[int | str, ...]

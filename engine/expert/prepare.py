@@ -18,7 +18,7 @@ from lexorder.engine.evaluate import Point, value
 from lexorder.engine.expert.atoms import is_static
 from lexorder.engine.expert.emit import SIDE, Plan, Variant
 from lexorder.engine.expert.live import Account, Live
-from lexorder.engine.expert.lower import Leaf
+from lexorder.engine.expert.lowered import Leaf
 from lexorder.engine.expert.worst import Reading, Shape, Total, Totals, end_fills, excess_of, linear_share
 from lexorder.engine.judge import Derivations
 from lexorder.engine.rule import Facts, Rule
