@@ -51,6 +51,9 @@ from lexorder.engine.terms import (
 from lexorder.engine.units import Kind
 
 
+_NUMERIC = (Kind.NUMBER, Kind.DURATION)
+
+
 def lower(rule: Rule, part: Term, side: str, vocabulary: Vocabulary) -> Lowered:
     """One part of a rule's requirement for orders of one side. Raises NotLoweredError with the reason."""
     return Lowering(rule, side, vocabulary).lowered(part)

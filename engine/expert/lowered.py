@@ -16,8 +16,6 @@ from lexorder.engine.terms import Term
 LeafKind = OneOf["number", "raw", "flag", "word"]
 """number: times `?d`; raw: an integer of its own scale; flag: TRUE or FALSE; word: a value of an enumeration."""
 
-_NUMERIC = (Kind.NUMBER, Kind.DURATION)
-
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
