@@ -1,16 +1,17 @@
 """The largest compliant quantity of an order, and which rules stop one share more.
 
-In: prepared rules, a projection with one order under test, a cap. Out: for each rule the set of quantities it admits,
-the largest that all admit, and the rules that refuse the next one. Guaranteed: exact: a quantity is admitted when
-`judge` at that quantity neither breaches nor is undecided; found through piecewise functions of the quantity, not by
-search, so quantities that are refused below an admitted one (a minimum size) are seen too. Refused: where a rule is not
+In: prepared rules, a projection with one order under test, a cap. Out: for each rule studied the set of quantities it
+admits, the largest that all admit, and the rules that refuse the next one. Guaranteed: exact: a quantity is admitted
+when `judge` at that quantity neither breaches nor is undecided; found through piecewise functions of the quantity, not
+by search, so quantities that are refused below an admitted one (a minimum size) are seen too; the answer is judged once
+more as a whole. Refused: where a rule is not
 piecewise of degree two in the quantity, quantities up to `TRIED_MAX` are tried one by one; beyond that the rule is
 called not analysable and no largest quantity is claimed. Before: `symbolic.py`, `worst.py`. After: `compile.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
@@ -52,30 +53,56 @@ View = tuple[Projection, Known]
 """Where a rule is studied: the whole account and nothing known, or the ordered name and the excesses of the account."""
 
 
-def largest(
-    rules: Sequence[Prepared], view: Callable[[int], View], derived: Derivations, cap: int
-) -> tuple[Largest, Mapping[str, int]]:
-    """The largest quantity from 1 to `cap` that every rule admits (0: none), and each rule's own.
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a search works with. `view` and `refusing` are asked by rule index and by quantity.
 
-    `view` gives the projection to study a rule on, by its index. `binding` are the rules that refuse one share more,
-    empty when the cap is admitted; rules that only warn never bind. With a rule that is not analysable nothing is
-    claimed: the quantity is 0, `note` says why, and the mapping leaves that rule out.
+    `refusing` names (by index) the rules, warnings left out, that breach or are undecided at a quantity.
     """
-    by_rule: dict[str, Intervals] = {}
-    unknown: list[str] = []
-    stops = {p.rule.id for p in rules if p.rule.severity is not Severity.WARN}
-    for index, prepared in enumerate(rules):
+
+    rules: Sequence[Prepared]
+    derived: Derivations
+    view: Callable[[int], View]
+    refusing: Callable[[int], frozenset[int]]
+
+
+def largest(sought: Sought, first: frozenset[int], cap: int) -> tuple[Largest, Mapping[str, int]]:
+    """The largest quantity from 1 to `cap` that every rule admits (0: none), and its own for each rule studied.
+
+    `first` are the rules to study anyway (those with something to report). The largest quantity that the studied rules
+    admit is the answer when no other rule refuses it; one that does is studied too. `binding` are rules that refuse
+    one share more, none when the cap is admitted. Where a rule is not analysable nothing is claimed: the quantity is
+    0, `note` says why, and the mapping leaves that rule out.
+    """
+    studied: dict[int, Intervals] = {}
+    pending = first
+    while True:
+        unknown = _study(sought, pending - studied.keys(), studied, cap)
+        tops = {sought.rules[i].rule.id: found[-1][1] if found else 0 for i, found in studied.items()}
+        if unknown:
+            return Largest(0, (), f"not analysable: {', '.join(unknown)}"), tops
+        counting = (found for i, found in studied.items() if sought.rules[i].rule.severity is not Severity.WARN)
+        both: Intervals = reduce(common, counting, joined([(1, cap)]))
+        best = both[-1][1] if both else 0
+        pending = sought.refusing(best) if best else frozenset()
+        if not pending:
+            stop = sought.refusing(best + 1) if best < cap else frozenset()
+            return Largest(best, tuple(sorted(sought.rules[i].rule.id for i in stop))), tops
+        if pending <= studied.keys():
+            return Largest(0, (), f"not analysable: {best} shares"), tops
+
+
+def _study(sought: Sought, indexes: Iterable[int], studied: dict[int, Intervals], cap: int) -> list[str]:
+    """Add what each rule admits; returns the rules that are not analysable and do more than warn."""
+    unknown = []
+    for index in sorted(indexes):
+        prepared = sought.rules[index]
         try:
-            by_rule[prepared.rule.id] = admitted(prepared, view(index), derived, cap)
+            studied[index] = admitted(prepared, sought.view(index), sought.derived, cap)
         except InexpressibleError:
-            unknown += {prepared.rule.id} & stops
-    tops = {rule: found[-1][1] if found else 0 for rule, found in by_rule.items()}
-    if unknown:
-        return Largest(0, (), f"not analysable: {', '.join(unknown)}"), tops
-    both: Intervals = reduce(common, (found for r, found in by_rule.items() if r in stops), joined([(1, cap)]))
-    best = both[-1][1] if both else 0
-    stop = tuple(sorted(r for r in stops & by_rule.keys() if not common(by_rule[r], ((best + 1, best + 1),))))
-    return Largest(best, stop if best < cap else ()), tops
+            if prepared.rule.severity is not Severity.WARN:
+                unknown.append(prepared.rule.id)
+    return unknown
 
 
 def admitted(prepared: Prepared, view: View, derived: Derivations, cap: int) -> Intervals:
@@ -178,23 +205,35 @@ class _Study:
         if not part.measured:
             return self.holds(part)
         strict = isinstance(part.term, Compare) and part.term.op in ("<", ">")
-        worst = self.placed(self.worst(part, new=True), place, 0)
+        worst = self.placed(part, place, new=True)
         held = worst.at_most(strict=strict)
         if held == self.everywhere or not may_improve:
             return held
-        before = self.placed(self.worst(part, new=False), place, 1)
+        before = self.placed(part, place, new=False)
         old = common(complement(before.at_most(strict=strict), 0, self.cap), (worst - before).at_most())
         if part.reads_holdings:
             old = common(old, self.without_flip())
         return joined((*held, *old))
 
-    def placed(self, excess: Piecewise, place: int, which: int) -> Piecewise:
-        """The excess of the whole account, from that of the ordered name and what is known at the given quantity."""
+    def placed(self, part: Part, place: int, *, new: bool) -> Piecewise:
+        """The greatest excess of the whole account; from that of the ordered name where it is known at one quantity."""
         pair = self.known.get(place)
         if pair is None:
-            return excess
+            return self.worst(part, new=new)
+        if _reads_quantity(part.term):
+            shape = self.worst(part, new=new)
+        elif not new:
+            return constant(pair[1], 0, self.cap)
+        else:
+            shape = self.own_block(part)
         given: Any = self.at.projection.orders[0]["order.quantity"]
-        return excess + constant(pair[which] - excess(int(given)), 0, self.cap)
+        return shape + constant(pair[0 if new else 1] - shape(int(given)), 0, self.cap)
+
+    def own_block(self, part: Part) -> Piecewise:
+        """What changes with the quantity where only fills do: the ordered name's own states, up to a constant."""
+        assert isinstance(part.term, Compare)
+        working = [] if part.kind is TermClass.LINEAR else self.working
+        return self.block(part, part.term, self.at, (working, True))
 
     def holds(self, part: Part) -> Intervals:
         """The quantities for which a condition holds in every state."""

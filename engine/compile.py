@@ -32,25 +32,30 @@ from lexorder.engine.judge import derivations
 from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer
-from lexorder.engine.rule import Facts, Rule
+from lexorder.engine.rule import Facts, Rule, Severity
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot
 from lexorder.engine.totals import Books
 from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
 
 PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
+REFUSED = (Status.BREACH, Status.UNDECIDED)
 _UNCERTAIN = (KeyError, AttributeError, MissingFactError)
 """What the generated check raises for a fact that is absent, None or no Fraction: the general path says what it is."""
 
 
 class Plan:
-    """What is worked out once for a set of rules, whatever the facts: rules taken apart, generated checks, places."""
+    """What is worked out once for a set of rules, whatever the facts: rules taken apart, generated checks, places.
+
+    `binding` has the index of every rule that does more than warn.
+    """
 
     def __init__(self, rules: Sequence[Rule], vocabulary: Vocabulary) -> None:
         self.rules = tuple(rules)
         self.vocabulary = vocabulary
         self.derivations = derivations(rules)
         self.prepared: tuple[Prepared, ...] = tuple(prepared(r) for r in self.rules if r.require is not None)
+        self.binding = {p.rule.id: i for i, p in enumerate(self.prepared) if p.rule.severity is not Severity.WARN}
         self.layout = Layout(vocabulary, self.derivations)
         self.checks: dict[tuple[str, str], Check] = {}
 
@@ -180,21 +185,33 @@ class CompiledBook:
         return tuple(f for rule in self.plan.prepared for f in judge(rule, seen, self.plan.derivations))
 
     def largest(self, account: str, order: Facts, cap: int) -> tuple[Largest, Mapping[str, int]]:
-        """The largest compliant quantity of an order up to `cap`, and each rule's own; see `breakpoints.largest`."""
+        """The largest compliant quantity of an order up to `cap`, and its own for each rule that has a say.
+
+        These are the rules with anything but a plain pass at the order's own quantity, and those that bind.
+        """
         check = self._prepare(account, order)
         try:
             known = self._excesses(account, order, check) if check else {}
         except _UNCERTAIN:
             known = {}
-        narrow = self.live.narrow(account, str(order["order.symbol"]), (order,))
-        whole = self.live.projection(account, (order,))
 
         def view(index: int) -> breakpoints.View:
             rule, own = self.plan.prepared[index], known.get(index, {})
-            compact = check is not None and index in check.fast and rule.compact and _is_complete(rule, own)
-            return (narrow, own) if compact else (whole, {})
+            if check is not None and index in check.fast and rule.compact and _is_complete(rule, own):
+                return self.live.narrow(account, str(order["order.symbol"]), (order,)), own
+            return self.live.projection(account, (order,)), {}
 
-        return breakpoints.largest(self.plan.prepared, view, self.plan.derivations, cap)
+        def refusing(quantity: int) -> frozenset[int]:
+            asked = {**order, "order.quantity": Fraction(quantity)}
+            keys = self.check(account, (asked,)).keys
+            return frozenset(
+                self.plan.binding[rule] for rule, _, s in keys if s in REFUSED and rule in self.plan.binding
+            )
+
+        marked = {rule for rule, _, _ in self.check(account, (order,)).keys}
+        first = frozenset(i for i, p in enumerate(self.plan.prepared) if p.rule.id in marked)
+        sought = breakpoints.Sought(self.plan.prepared, self.plan.derivations, view, refusing)
+        return breakpoints.largest(sought, first, cap)
 
     # ---- events ------------------------------------------------------------------------------------
 

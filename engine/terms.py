@@ -54,8 +54,8 @@ class Term:
 
     def children(self) -> Iterator[Term]:
         """The direct subterms, left to right."""
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name in _parts_of(type(self)):
+            value = getattr(self, name)
             if isinstance(value, Term):
                 yield value
             elif isinstance(value, tuple):
@@ -66,6 +66,17 @@ class Term:
         yield self
         for child in self.children():
             yield from child.walk()
+
+
+_PARTS: dict[str, tuple[str, ...]] = {}
+
+
+def _parts_of(kind: type[Term]) -> tuple[str, ...]:
+    """The fields of a node that can hold subterms; looked up once a class, since terms are walked all the time."""
+    found = _PARTS.get(kind.__name__)
+    if found is None:
+        found = _PARTS[kind.__name__] = tuple(f.name for f in fields(kind) if "Term" in str(f.type))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

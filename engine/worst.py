@@ -11,7 +11,8 @@ Why not integers here: only orders that may not simply pass come here, see `comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import prod
@@ -27,7 +28,6 @@ from lexorder.engine.judge import (
     broken,
     evidence,
     excess,
-    inputs_of,
     is_measured,
     moves,
 )
@@ -38,6 +38,7 @@ from lexorder.engine.states import states
 from lexorder.engine.subjects import account_subject, subjects_of
 from lexorder.engine.symbolic import Unknown, condition, number
 from lexorder.engine.terms import (
+    FILL_NAMES,
     Aggregate,
     Compare,
     Field,
@@ -67,6 +68,7 @@ class Part:
     separable: bool
     reads_holdings: bool
     reads_filled: bool
+    inputs: tuple[Field, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,28 @@ def part_of(term: Term) -> Part:
         separable=separable(term),
         reads_holdings="position.after.quantity" in names,
         reads_filled=bool(names & {"order.filled", "working_order.filled"}),
+        inputs=tuple(dict.fromkeys(_given(term))),
     )
+
+
+def _given(term: Term) -> Iterator[Field]:
+    """The given facts a part reads outside its sums, in the order `judge.inputs_of` meets them."""
+    pending = [term]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Field) and node.name not in FILL_NAMES:
+            yield node
+        elif not isinstance(node, Aggregate):
+            pending.extend(node.children())
+
+
+def _inputs(part: Part, at: Point) -> dict[str, Value]:
+    """The values of these facts by name; see `judge.inputs_of`."""
+    found: dict[str, Value] = {}
+    for given in part.inputs:
+        with suppress(MissingFactError):  # in the branch of an `if` that was not taken
+            found[given.name] = value(given, at)
+    return dict(sorted(found.items()))
 
 
 def judge(rule: Prepared, projection: Projection, derived: Derivations) -> tuple[Finding, ...]:
@@ -183,7 +206,7 @@ def _judge_part(rule: Rule, part: Part, at: Point, known: tuple[Fraction, Fracti
     subject, able = at.stack[-1].key, moves(at.projection)
     if not part.measured:
         status = Status.PASS if holds_everywhere(part, at, able) else Status.BREACH
-        return Finding(rule.id, subject, status, inputs=inputs_of(part.term, at))
+        return Finding(rule.id, subject, status, inputs=_inputs(part, at))
     worst, where = (known[0], None) if known else worst_excess(part, at, able)
     status = Status.PASS
     if broken(part.term, worst):
@@ -192,7 +215,7 @@ def _judge_part(rule: Rule, part: Part, at: Point, known: tuple[Fraction, Fracti
     observed, limit = (
         evidence(part.term, replace(at, fills=where)) if where is not None else _sides(part.term, at, worst)
     )
-    return Finding(rule.id, subject, status, observed, limit, -worst, inputs=inputs_of(part.term, at))
+    return Finding(rule.id, subject, status, observed, limit, -worst, inputs=_inputs(part, at))
 
 
 def _sides(term: Term, at: Point, worst: Fraction) -> tuple[Value, Value]:
