@@ -50,7 +50,6 @@ from lexorder.engine.terms import (
 )
 from lexorder.engine.units import Kind
 
-
 _NUMERIC = (Kind.NUMBER, Kind.DURATION)
 
 
