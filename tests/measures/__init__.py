@@ -1,0 +1,1 @@
+"""Measures against independent arithmetic from the wording of the regulations."""
