@@ -7,6 +7,7 @@ when no price is there at all, so that a rule can refuse the order (`if_missing:
 Source of the order of preference: Trading Technologies, Advanced Pre-Trade Price Controls
 (library.tradingtechnologies.com): the preferred price; else the last trade while it lies between bid and ask; else
 their middle; with neither bid nor ask known, or only one of them, the first of ask, bid, settlement, close.
+Ours, after all of these: the mark, since a firm that values holdings at a price can hold a limit against it.
 Before: `reading.py`. After: rules on `instrument.reference_price` and `market.move`.
 """
 
@@ -30,6 +31,7 @@ class Prices:
     settlement: Fraction | None = None
     close: Fraction | None = None
     preferred: Fraction | None = None
+    mark: Fraction | None = None
 
 
 def reference_of(prices: Prices) -> Fraction | None:
@@ -40,7 +42,7 @@ def reference_of(prices: Prices) -> Fraction | None:
         if prices.last is not None and prices.bid <= prices.last <= prices.ask:
             return prices.last
         return reading.rounded_half_up((prices.bid + prices.ask) / 2)
-    fallbacks = (prices.ask, prices.bid, prices.settlement, prices.close)
+    fallbacks = (prices.ask, prices.bid, prices.settlement, prices.close, prices.mark)
     return next((price for price in fallbacks if price is not None), None)
 
 
@@ -56,6 +58,7 @@ _FACTS = {
     "settlement": "instrument.settlement",
     "close": "instrument.previous_close",
     "preferred": "instrument.preferred_price",
+    "mark": "instrument.mark",
 }
 
 
