@@ -39,6 +39,8 @@ from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
 
 PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
+UNBOUNDED = 10**12
+"""The quantity headroom is looked for up to where the vocabulary sets no bound."""
 REFUSED = (Status.BREACH, Status.UNDECIDED)
 _UNCERTAIN = (KeyError, AttributeError, MissingFactError)
 """What the generated check raises for a fact that is absent, None or no Fraction: the general path says what it is."""
@@ -212,6 +214,11 @@ class CompiledBook:
         first = frozenset(i for i, p in enumerate(self.plan.prepared) if p.rule.id in marked)
         sought = breakpoints.Sought(self.plan.prepared, self.plan.derivations, view, refusing)
         return breakpoints.largest(sought, first, cap)
+
+    def headroom(self, account: str, order: Facts) -> Largest:
+        """The largest compliant quantity of an order whatever it asks for, up to the greatest the vocabulary admits."""
+        greatest = self.plan.vocabulary.names["order.quantity"].maximum
+        return self.largest(account, order, int(greatest or UNBOUNDED))[0]
 
     # ---- events ------------------------------------------------------------------------------------
 

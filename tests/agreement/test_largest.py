@@ -135,3 +135,21 @@ def test_a_quantity_refused_below_an_admitted_one_is_seen():
     book = CompiledBook(rules, compare.VOCABULARY, snapshot)
     assert book.largest("A", buy(5), 99)[0].quantity == 0
     assert book.largest("A", buy(5), 100)[0].quantity == 100
+
+
+def test_headroom_does_not_depend_on_the_quantity_asked_for():
+    rules, snapshot = world_and_rules(WEIGHT)
+    book = CompiledBook(rules, compare.VOCABULARY, snapshot)
+    for quantity in (1, 500, 501, 2_000_000):
+        assert (book.headroom("A", buy(quantity)).quantity, book.headroom("A", buy(quantity)).binding) == (
+            500,
+            ("weight",),
+        )
+    sell = buy(7, **{"order.side": "sell_short"})
+    assert book.headroom("A", sell).quantity == 500
+
+
+def test_headroom_ends_at_the_vocabulary_bound():
+    rules, snapshot = world_and_rules(MINIMUM)
+    found = CompiledBook(rules, compare.VOCABULARY, snapshot).headroom("A", buy(7))
+    assert (found.quantity, found.binding) == (10_000_000, ())
