@@ -3,6 +3,5 @@
 # See `engine/__init__.py`: a second copy of the modules must never come to life.
 if __name__ != "lexorder.api":
     raise ImportError(
-        f"`{__name__}` is only importable as `lexorder.api`: "
-        "run `make setup`, then write `import lexorder.api`"
+        f"`{__name__}` is only importable as `lexorder.api`: run `make setup`, then write `import lexorder.api`"
     )

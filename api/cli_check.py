@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from lexorder.api.terminal import console
 from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.desk import Desk, fast, shipped_rules, shipped_vocabulary, slow
 from lexorder.engine.errors import SnapshotError, UsageError
@@ -53,7 +54,7 @@ def check(
         typer.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
     else:
         for decision in decisions:
-            print_decision(decision, Console())
+            print_decision(decision, console())
     strictest = min((d.outcome for d in decisions), key=STRICTNESS.index)
     raise typer.Exit(EXIT[strictest])
 

@@ -20,8 +20,7 @@ def demo(
     weeks: Annotated[int, typer.Option(min=12, max=200, help="Weeks the models are walked forward.")] = 60,
 ) -> None:
     """Real prices to signals to proven orders, and what is refused."""
-    from rich.console import Console
-
     from lexorder.api.demo_tour import show
+    from lexorder.api.terminal import console
 
-    show(Console(), out, weeks)
+    show(console(), out, weeks)

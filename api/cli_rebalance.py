@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lexorder.api import terminal
 from lexorder.engine.errors import SolverError, UsageError
 
 if TYPE_CHECKING:
@@ -47,12 +48,10 @@ def rebalance(
     strict: Annotated[bool, typer.Option(help="An old breach that cannot be cured is infeasible.")] = False,
 ) -> None:
     """Turn signals into orders that provably keep the rules. Exit code 0 done, 1 infeasible, 2 input, 4 undecided."""
-    from rich.console import Console
-
     from lexorder.api.rebalance_files import Paths
     from lexorder.engine.desk import shipped_rules
 
-    console = Console()
+    console = terminal.console()
     folder = lists or (rules[0] if rules else shipped_rules()) / "lists"
     paths = Paths(portfolio, prices, signals, reference, returns, folder)
     moment = moment_of(date, time)
