@@ -18,6 +18,9 @@ from lexorder.api.figures import DASH, figure, number, percent
 from lexorder.optimizers.outcome import Clash, Headroom, Infeasible, Rebalanced, Weight
 from lexorder.optimizers.signals import SignalReport, SignalRow
 
+QUIET = {"pass", "not_applicable", ""}
+"""What needs no line by itself: kept, not asked for, or not there before."""
+
 CLOSE = Fraction(9, 10)
 """Headroom is shown for rules of which this share of the limit is used, before or after."""
 
@@ -120,7 +123,7 @@ def headroom_table(result: Rebalanced) -> Table:
 
 def notable(h: Headroom) -> bool:
     """Whether a rule and subject is worth a line: not plainly passing, or much of the limit used."""
-    return h.status_before != "pass" or h.status_after != "pass" or used(h) >= CLOSE
+    return not {h.status_before, h.status_after} <= QUIET or used(h) >= CLOSE
 
 
 def used(h: Headroom) -> Fraction:
