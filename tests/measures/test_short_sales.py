@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ def test_a_second_trigger_starts_again() -> None:
     assert held == [1, 2, 3]
 
 
-def measured(name: str, time: str = "2026-06-15T12:00:00-04:00", **facts: object) -> Value:
+def measured(name: str, time: str = "2026-06-15T12:00:00-04:00", **facts: Any) -> Value:
     seen = projected(world(time=time, instruments=[{"symbol": "ACME", **facts}]))
     return REGISTRY[f"instrument.{name}"](seen, Subject("instrument", "ACME", seen.snapshot.instruments["ACME"]))
 
@@ -75,7 +76,7 @@ def test_once_triggered_it_also_holds_outside_regular_hours() -> None:
 
 
 def test_trigger_days_and_the_last_trade_count_together() -> None:
-    facts: dict[str, object] = {"previous_close": "100", "last_trade": "90", "short_sale_trigger_days": []}
+    facts: dict[str, Any] = {"previous_close": "100", "last_trade": "90", "short_sale_trigger_days": []}
     assert measured("short_sale_restricted", **facts) is True
     assert measured("short_sale_restricted", **(facts | {"last_trade": "90.01"})) is False
 
