@@ -20,6 +20,14 @@ def large(*shares: int) -> int:
     return sum(10 * x for x in shares if 10 * x > 50)
 
 
+def one_issuer(*shares: int) -> dict[str, object]:
+    """The same holdings, all of one issuer."""
+    given = small(*shares)
+    rows = given["instruments"]
+    assert isinstance(rows, list)
+    return {**given, "instruments": [{**row, "issuer": "SAME"} for row in rows]}
+
+
 def test_one_name_for_each_issuer_is_exact():
     found, _ = lowered(rule(FORTY, for_each="account"), small(3, 2, 0))
     for x in product(range(12), repeat=3):
@@ -27,17 +35,13 @@ def test_one_name_for_each_issuer_is_exact():
 
 
 def test_several_names_of_an_issuer_are_refused_with_the_reason():
-    given = small(3, 2)
-    for row in given["instruments"]:
-        row["issuer"] = "SAME"
+    given = one_issuer(3, 2)
     with pytest.raises(RowsRefused, match="several names"):
         lowered(rule(FORTY, for_each="account"), given)
 
 
 def test_a_plain_sum_over_issuers_needs_no_choice():
-    given = small(3, 2)
-    for row in given["instruments"]:
-        row["issuer"] = "SAME"
+    given = one_issuer(3, 2)
     found, _ = lowered(rule("sum(issuer.after.value) <= 80", for_each="account"), given)
     assert [holds(found, x) for x in ((3, 5), (4, 5), (8, 0), (0, 9))] == [True, False, True, False]
 

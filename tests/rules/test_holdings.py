@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk
 from lexorder.engine.judge import derivations
+from lexorder.engine.verdict import Status
 from lexorder.engine.worst import judge, prepared
 from tests.rules.library import (
     BREACH,
@@ -23,7 +24,6 @@ from tests.rules.library import (
     PASS,
     PASSIVE,
     UNDECIDED,
-    Status,
     book,
     forall,
     found,
@@ -327,10 +327,13 @@ def option(right: str, **facts: object) -> dict[str, Any]:
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 @pytest.mark.parametrize(("side", "needed"), [("buy", 2), ("sell", 1)])
 def test_levels(level: int, side: str, needed: int) -> None:
-    document = world(account={"option_level": str(level)}, instruments=[option("call")])
+    document = world(account={"option_level": str(level), "tags": ["options"]}, instruments=[option("call")])
     opening, closing = (order(side, 1, "OPT", position_effect=effect) for effect in ("open", "close"))
     assert status("option-level", document, opening) is (PASS if level >= needed else BREACH)
     assert status("option-level", document, closing) is NOT_APPLICABLE
+    # Without the label nothing would keep the option covered, so there is no level.
+    plain = world(account={"option_level": str(level)}, instruments=[option("call")])
+    assert status("option-level", plain, opening) is BREACH
 
 
 @forall(shares=st.integers(0, 500), short=st.integers(0, 3), at_work=st.integers(0, 2), sold=st.integers(1, 4))

@@ -209,5 +209,5 @@ def test_what_counts_only_a_part_of_a_group_is_refused(text: str, subject: str, 
 
 
 def test_all_of_the_account_may_be_asked_for_anywhere() -> None:
-    assert term("account.sum(issuer.after.value) > 0", "sector")
-    assert term("issuer.after.value > 0", "issuer")
+    assert not separable(term("account.sum(issuer.after.value) > abs(account.after.cash)", "sector"))
+    assert classify(term("issuer.after.value > 0", "issuer")).term_class is TermClass.LINEAR
