@@ -114,7 +114,8 @@ def print_decision(decision: Decision, console: Console) -> None:
     for fact in decision.derived:
         console.print(f"Derived: {fact.name} of {fact.subject} = {plain(fact.value)} by {fact.rule}", highlight=False)
     if decision.outcome is not Outcome.UNDECIDED and decision.verdicts:
-        console.print(f"{decision.verdicts} verdicts, the two evaluators agree on each", style="dim", highlight=False)
+        count = f"{decision.verdicts} verdict{'' if decision.verdicts == 1 else 's'}"
+        console.print(f"{count}, the two evaluators agree on each", style="dim", highlight=False)
 
 
 def _print_report(r: Report, console: Console) -> None:
