@@ -170,6 +170,29 @@ def test_a_market_order_is_priced_at_the_offer_and_the_collar() -> None:
     assert asking.measured("order.affordable_quantity", found, [asking.order("buy", "1", "ACME")]) == 9
 
 
+@pytest.mark.parametrize(
+    ("aim", "facts", "expected"),
+    [
+        ("2", {}, 200),
+        ("2", {"flat_fee": "0.01"}, 199),
+        ("1", {}, 100),
+        ("0", {}, 0),
+    ],
+)
+def test_a_target_leverage_in_whole_lots(aim: str, facts: dict[str, str], expected: int) -> None:
+    found = account(equity="10000", leverage="2")
+    for side, sign in (("buy", 1), ("sell_short", -1)):
+        sent = [asking.order(side, "1", "ACME", target_leverage=aim, **facts)]
+        assert asking.measured("order.target_quantity", found, sent) == sign * expected
+
+
+def test_buffer_and_free_share_reduce_a_target() -> None:
+    found = account(equity="10000", leverage="2")
+    found["firm"] = {"collar": "0", "target_buffer": "0.0025", "free_buying_power": "0.05"}
+    sent = [asking.order("buy", "1", "ACME", target_leverage="2")]
+    assert asking.measured("order.target_quantity", found, sent) == 20_000 * 95 * 9_975 // (100 * 10_000 * 100)
+
+
 def test_a_target_weight_counts_what_is_held() -> None:
     found = account(cash="800") | {"positions": [{"account": "A", "symbol": "ACME", "quantity": "2"}]}
     for weight, expected in (("1", 8), ("0.5", 3), ("0.2", 0), ("0.1", 0)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -120,6 +120,10 @@ class Case:
         if len(self.orders) != 1:
             raise NotCoveredError(f"{len(self.orders)} orders where one is expected")
         return self.orders[0]
+
+    def question(self) -> Case:
+        """The case as an adapter sees it: without its name, source and published outcome."""
+        return replace(self, id="", expect=None, caution="", source="")
 
     def unread(self) -> tuple[str, ...]:
         """The fields of `given` and of the orders that the adapter has not read."""

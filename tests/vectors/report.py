@@ -46,7 +46,7 @@ def judged(case: Case, adapters: Adapters) -> Outcome:
     if adapter is None:
         return Outcome(case, NOT_COVERED, f"no adapter for rule {case.rule}")
     try:
-        got = adapter(case)
+        got = adapter(case.question())
     except (NotCoveredError, SnapshotError) as why:
         return Outcome(case, NOT_COVERED, str(why))
     except Exception as error:  # an adapter that breaks must not hide the other cases

@@ -38,6 +38,13 @@ def test_a_right_answer_passes() -> None:
     assert (outcome.status, outcome.line()) == (PASS, "X-1 pass  expected 3 got 3")
 
 
+def test_an_adapter_sees_neither_the_name_nor_the_outcome() -> None:
+    def cheating(asked: Case) -> object:
+        return asked.expect, asked.id, asked.source, asked.caution
+
+    assert judged(case(expect="approve", caution="old"), {"sum": cheating}).got == "[None, , , ]"
+
+
 def test_a_wrong_expectation_fails() -> None:
     outcome = judged(case(a=1, b=2, expect=4), ADAPTERS)
     assert (outcome.status, outcome.line()) == (FAIL, "X-1 fail  expected 4 got 3")
@@ -82,6 +89,15 @@ def test_a_field_the_adapter_needs_and_the_case_lacks_is_not_covered() -> None:
 def test_a_word_the_adapter_does_not_know_is_not_covered() -> None:
     with pytest.raises(NotCoveredError, match="mode soft is not translated"):
         case(mode="soft").given.only("mode", "hard")
+
+
+def test_facts_that_no_snapshot_takes_are_not_covered() -> None:
+    def refused(_: Case) -> object:
+        return asking.decided(asking.document(account={"cash": "much"}), [], [])
+
+    outcome = judged(case(), {"sum": refused})
+    assert outcome.status == NOT_COVERED
+    assert "bad-value" in outcome.got
 
 
 def test_an_adapter_that_breaks_fails_its_case_alone() -> None:
