@@ -11,6 +11,7 @@ import pytest
 
 from lexorder.engine import fastpath
 from lexorder.engine.compile import CompiledBook, Plan
+from lexorder.engine.errors import RuleFileError
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.slots import ABSENT, Table, touches, whole_at
 from lexorder.engine.snapshot import MissingFactError
@@ -48,6 +49,45 @@ FAST = (
     ("order", "count(position where position.before.quantity != 0) + count(order) <= 30"),
     ("order", "account.cash / account.nav >= 2%"),
 )
+MORE = (
+    ("order", "order.trader not in lists.watch"),
+    ("order", 'order.symbol in {"ACME", "BETA"} or order.side in {sell, sell_short}'),
+    ("order", "(if order.has_locate then order.quantity < 5 else order.side == buy)"),
+    ("order", "order.quantity <= (if order.has_locate then 5 else 2) * 2"),
+    ("order", "not (order.quantity > 5 and order.time_in_force == IOC) and -order.quantity < 0"),
+    ("order", "order.quantity in {1, 2, 3}"),
+    ("order", "min(order.cash_price, instrument.mark) <= max(instrument.ask, instrument.bid)"),
+    ("order", "order.time_in_force == (if order.has_locate then DAY else IOC)"),
+    ("order", "order.quantity / order.cash_price <= 3 * order.quantity / instrument.mark"),
+    ("order", "order.notional / account.nav <= 10%"),
+    ("order", "sum(fill.quantity) + sum(signal.confidence) * order.quantity <= 20"),
+    ("account", "any(order.side == buy where order.quantity > 2) or account.kind == margin"),
+    ("account", "all(order.quantity < 6 where order.side == buy)"),
+    ("account", "count(order where order.side == buy) + count(working_order) <= 2"),
+    ("account", "sum(working_order.quantity where working_order.side == buy) + sum(order.quantity) <= 9"),
+    ("account", "-sum(position.after.value) + account.cash >= -(account.nav / 2) - sum(position.before.value)"),
+    ("account", "sum(position.after.value * 2 / 3) - 50% * sum(abs(position.after.value)) <= account.nav"),
+    ("account", "sum(2 * order.filled * order.cash_per_share where order.side == buy) <= account.cash + 10"),
+    ("account", "sum(position.after.value) / 2 < account.nav / 4"),
+    ("account", "sum(position.after.value) / (account.nav + account.cash) <= 40%"),
+    ("account", "sum((if position.before.quantity > 0 then position.after.value else -position.after.value)) <= 500"),
+    ("account", "sum(min(position.after.value, 0) + max(position.after.value, 0)) <= account.nav"),
+    ("account", "sum(position.after.value / account.nav) <= 50%"),
+    ("account", "sum(position.after.quantity * position.average_price) <= 10_000"),
+    ("instrument", "sum(abs(position.after.quantity)) + sum(fill.quantity) <= 10"),
+    ("instrument", "count(position where position.before.quantity > 0) * instrument.adv / 10 <= 7"),
+    ("market", "market.volatility <= 5% or sum(order.filled) <= 3"),
+    ("market", "market.regime != VOLATILE"),
+    ("order", "order.quantity <= (if market.regime == VOLATILE then 3 else 9)"),
+    ("issuer", 'issuer != "ACME" or account.nav > 400'),
+    ("sector", "sum(position.before.value) + account.nav >= 0"),
+    ("trader", 'trader != "T" or trader.traded_today + 5 * trader.traded_today <= 60'),
+    ("position", "position.after.quantity * instrument.mark - position.before.quantity * instrument.mark <= 30"),
+    ("position", "max(position.after.quantity, 2 * position.after.quantity) <= 10 + position.before.quantity"),
+    ("position", "abs(position.after.quantity) * abs(position.after.quantity) <= 50 * instrument.lot * instrument.lot"),
+    ("strategy", "sum(abs(position.after.value)) <= account.nav"),
+    ("pair", "pair.correlation < 5 or sum(position.after.value) <= account.nav"),
+)
 SLOW = (
     ("account", "count(position where position.after.quantity != 0) <= 5"),
     ("account", "any(position.after.quantity > 5) or account.nav > 0"),
@@ -65,6 +105,28 @@ def test_usual_rules_are_in_the_generated_check(for_each, text):
     plan = plan_of(f"'{text}'", for_each)
     for side in ("buy", "sell", "sell_short"):
         assert plan.check(side, "limit").slow == (), plan.check(side, "limit").source
+
+
+DERIVE = """
+- rule: regime
+  title: t
+  for_each: market
+  when: market.volatility > 5% and market.volume_spike > 2
+  derive: {market.regime: VOLATILE}
+"""
+
+
+@pytest.mark.parametrize(("for_each", "text"), [*FAST, *SLOW, *MORE])
+def test_every_shape_is_judged_as_the_reference_does(for_each, text):
+    item = f"- rule: tested\n  title: t\n  for_each: {for_each}\n  require: '{text}'\n"
+    try:
+        rules = RuleBook.of(DERIVE + item, compare.VOCABULARY).on(compare.DAY)
+    except RuleFileError as error:
+        pytest.fail(str(error))
+    plan = Plan(rules, compare.VOCABULARY)
+    for seed in range(8):
+        world = compare.World(rules, plan, Random(f"{text} {seed}"), f"{text} {seed}")
+        assert world.live(3).differences == []
 
 
 @pytest.mark.parametrize(("for_each", "text"), SLOW)
