@@ -35,7 +35,6 @@ EVERY_UCITS = (
     "ucits-covered-bond-limit",
     "ucits-covered-bond-total",
 )
-NO = ("not_diversified", "non_diversified", "non-diversified", "nondiversified")
 
 
 # ---- asking --------------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ def diversified(case: Case) -> object:
         held.append((f"O{len(held)}", min(rest, each), {}))
         rest -= each
     good = _standing(_fund(["diversified"], held), ["diversified-company"]) is Status.PASS
-    return "diversified" if good else _no(case)
+    return "diversified" if good else "not_diversified"
 
 
 def _votes(part: Fraction, share: object) -> dict[str, object]:
@@ -169,18 +168,16 @@ def _votes(part: Fraction, share: object) -> dict[str, object]:
     return {"issuer_votes": exact(part * WHOLE), "votes_per_share": exact(number(share))}
 
 
-def _no(case: Case) -> str:
-    """The word for not diversified, in the spelling of the case where it is one."""
-    return case.expect if case.expect in NO else NO[0]
-
-
 def acquired(case: Case) -> object:
     """A basket that a market move has left too small, and what is then done."""
-    for sent in case.orders:
-        sent.only("side", "hold")
     outside = 1 - case.given.number("good_basket_after_market_move")
-    found = _standing(_fund(["diversified"], [("A", outside, {})]), ["diversified-company"])
-    return _no(case) if found is Status.BREACH else "still_diversified"
+    moves = [sent for sent in case.orders if sent["side"] != "hold"]
+    symbol = moves[0]["symbol"] if moves else "A"
+    snapshot = _fund(["diversified"], [(symbol, outside, {})])
+    if moves:
+        return asking.decided(snapshot, [_order(sent) for sent in moves], ["diversified-company"])
+    found = _standing(snapshot, ["diversified-company"])
+    return "not_diversified" if found is Status.BREACH else "still_diversified"
 
 
 def ownership(case: Case) -> object:
