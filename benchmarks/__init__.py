@@ -1,0 +1,1 @@
+"""Measurements beside peers; each module runs by itself, results go to results/."""

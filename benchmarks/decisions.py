@@ -48,7 +48,7 @@ def main() -> int:
         if wrong:
             print(f"{name} disagrees on {len(wrong)} orders, first {asked[wrong[0]]}", file=sys.stderr)
             return 1
-    timed = {name: [] for name in runs}
+    timed: dict[str, list[list[float]]] = {name: [] for name in runs}
     for _ in range(chosen.rounds):
         for name, (judge, items) in runs.items():
             timed[name].append(_microseconds(judge, items))
@@ -68,7 +68,7 @@ def _microseconds(judge: Callable[[Any], bool], items: Sequence[Any]) -> list[fl
 
 def report(timed: dict[str, list[list[float]]], count: int, approved: int) -> None:
     """Print the table and store it."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, rounds in timed.items():
         p50 = statistics.median(statistics.median(r) for r in rounds)
         p99 = statistics.median(sorted(r)[len(r) * 99 // 100] for r in rounds)
@@ -77,10 +77,10 @@ def report(timed: dict[str, list[list[float]]], count: int, approved: int) -> No
     zen = next(r["p50_us"] for r in rows if r["engine"] == "zen-engine")
     for row in rows:
         row["p50_to_zen"] = round(row["p50_us"] / zen, 3)
-    rounds = len(next(iter(timed.values())))
+    count_of_rounds = len(next(iter(timed.values())))
     machine = f"Python {platform.python_version()}, {platform.machine()}"
     lines = [
-        f"{count} orders, {approved} approved, 12 rules; median of {rounds} interleaved rounds; {machine}",
+        f"{count} orders, {approved} approved, 12 rules; median of {count_of_rounds} interleaved rounds; {machine}",
         "",
         "| engine | p50 µs | p99 µs | mean µs | p50 / zen-engine |",
         "|---|--:|--:|--:|--:|",

@@ -89,7 +89,10 @@ class LetValue:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One reaction. `kind` is set, exit, reduce, scale, skip, cap, alert, cancel or halt; arguments are terms or plain words."""
+    """One reaction.
+
+    `kind` is set, exit, reduce, scale, skip, cap, alert, cancel or halt; arguments are terms or plain words.
+    """
 
     kind: str
     arguments: tuple[tuple[str, Term | str], ...]

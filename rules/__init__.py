@@ -7,6 +7,5 @@ an editable install, where setuptools serves a folder without `__init__.py` as a
 # See `engine/__init__.py`: a second copy of the modules must never come to life.
 if __name__ != "lexorder.rules":
     raise ImportError(
-        f"`{__name__}` is only importable as `lexorder.rules`: "
-        "run `make setup`, then write `import lexorder.rules`"
+        f"`{__name__}` is only importable as `lexorder.rules`: run `make setup`, then write `import lexorder.rules`"
     )

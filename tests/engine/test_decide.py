@@ -37,7 +37,7 @@ class Wrapped:
         self.inner = inner
 
     def check(self, account: str, orders: tuple[Facts, ...], exact: ExactAnswer) -> ExpertAnswer:
-        return self.change(self.inner.check(account, orders, exact))  # type: ignore[attr-defined, no-any-return]
+        return self.change(self.inner.check(account, orders, exact))  # type: ignore[attr-defined]
 
     def change(self, answer: ExpertAnswer) -> ExpertAnswer:
         return answer
@@ -106,8 +106,8 @@ def test_the_hint_may_fail_but_not_the_verdict() -> None:
     def make(rules: tuple[Rule, ...], vocabulary: Vocabulary, snapshot: Snapshot) -> Evaluators:
         pair = slow(rules, vocabulary, snapshot)
 
-        def fails(_account: str, _order: Facts, _cap: int) -> tuple[Largest, Mapping[str, int]]:
-            raise OverflowError
+        def fails(account: str, order: Facts, cap: int) -> tuple[Largest, Mapping[str, int]]:
+            raise OverflowError(f"{account} {order} {cap}")
 
         pair.exact.largest = fails  # type: ignore[method-assign]
         return pair

@@ -34,7 +34,7 @@ def test_values_are_exact() -> None:
 @pytest.mark.parametrize(
     ("change", "where", "code"),
     [
-        ({"instruments": [instrument("ACME", mark=1.5)]}, "instruments[0].mark", "bad-value"),
+        ({"instruments": [{"symbol": "ACME", "mark": 1.5}]}, "instruments[0].mark", "bad-value"),
         ({"instruments": [instrument("ACME", mark="1e3")]}, "instruments[0].mark", "bad-value"),
         ({"instruments": [instrument("ACME", mark="NaN")]}, "instruments[0].mark", "bad-value"),
         ({"instruments": [instrument("ACME", mark="1.23456")]}, "instruments[0].mark", "too-fine"),

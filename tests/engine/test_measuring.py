@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -21,13 +20,10 @@ RULES = (
 
 
 @pytest.fixture(autouse=True)
-def measures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two measures for tests: day trades from cash, volume from the mark."""
-    monkeypatch.setattr("lexorder.engine.measuring.REGISTRY", {})
     monkeypatch.setitem(REGISTRY, "account.day_trades", _trades)
     monkeypatch.setitem(REGISTRY, "instrument.adv", _volume)
-    monkeypatch.setattr("lexorder.engine.measuring.REGISTRY", REGISTRY)
-    return
 
 
 def _trades(seen: Projection, subject: Subject) -> Value:
