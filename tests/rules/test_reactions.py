@@ -183,7 +183,15 @@ def test_cross_venue_gap(gap: int, age: int) -> None:
     assert firing("cross-venue-gap", now) == ({"ACME"} if gap > 5_000 and age <= 2_000 else set())
 
 
-@pytest.mark.parametrize("identifier", ["flash-crash-exit", "cross-venue-gap"])
+@forall(fall=st.integers(-50_001, -49_999), window=st.integers(299_999, 300_001))
+def test_a_fall_of_5_percent_within_5_minutes(fall: int, window: int) -> None:
+    seen = {"symbol": "ACME", "move": decimal(fall, 6), "window": f"{window} ms"}
+    now = world(market=[seen], instruments=[instrument()])
+    assert firing("fast-fall-reduces", now) == ({"ACME"} if fall <= -50_000 and window <= 300_000 else set())
+    assert action("fast-fall-reduces", "set")["trading_state"] == "REDUCING"
+
+
+@pytest.mark.parametrize("identifier", ["flash-crash-exit", "cross-venue-gap", "fast-fall-reduces"])
 def test_reactions_of_the_monitor_alert_someone(identifier: str) -> None:
     assert action(identifier, "alert")["level"] in ("warning", "critical")
 
