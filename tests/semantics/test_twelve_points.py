@@ -133,6 +133,16 @@ class TestPrices:
         document["accounts"][0]["cash"] = "2106.04"
         assert decide([CASH], document, order(ord_type="market", price=None)).outcome == "reject"
 
+    @pytest.mark.parametrize(("cash", "outcome"), [("2500", "approve"), ("2499.9999", "reject")])
+    def test_a_contract_costs_its_multiple(self, decide: Decide, cash: str, outcome: str) -> None:
+        document = world(account={"cash": cash}, instruments=[instrument("ACME", "5", multiplier="100")])
+        assert decide([CASH], document, order(price="5")).outcome == outcome
+
+    @pytest.mark.parametrize(("quantity", "outcome"), [(10, "approve"), (11, "reject")])
+    def test_a_contract_weighs_its_multiple(self, decide: Decide, quantity: int, outcome: str) -> None:
+        document = world(instruments=[instrument("ACME", "5", multiplier="100")])
+        assert decide([WEIGHT], document, order(quantity=quantity, price="5")).outcome == outcome
+
     def test_no_price_is_undecided(self, decide: Decide) -> None:
         bare = instrument("ACME")
         del bare["mark"]
