@@ -8,6 +8,5 @@ neither `lexorder.optimizers` nor `lexorder.api`.
 # classes of the two copies are never equal: `except` and `isinstance` would miss silently.
 if __name__ != "lexorder.engine":
     raise ImportError(
-        f"`{__name__}` is only importable as `lexorder.engine`: "
-        "run `make setup`, then write `import lexorder.engine`"
+        f"`{__name__}` is only importable as `lexorder.engine`: run `make setup`, then write `import lexorder.engine`"
     )
