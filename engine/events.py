@@ -89,7 +89,7 @@ Event = Fill | InstrumentChanged | AccountChanged | WorkingAdded | WorkingRemove
 
 def after(snapshot: Snapshot, event: Event) -> Snapshot:
     """The snapshot once `event` has happened, with its chained hash. Raises SnapshotError."""
-    return replace(_changed(snapshot, event), hash=chained(snapshot.hash, event))
+    return replace(applied(snapshot, event), hash=chained(snapshot.hash, event))
 
 
 def chained(digest: str, event: Event) -> str:
@@ -104,7 +104,8 @@ def _plain(value: object) -> object:
     return None if value is None else plain(value)  # type: ignore[arg-type]
 
 
-def _changed(snapshot: Snapshot, event: Event) -> Snapshot:
+def applied(snapshot: Snapshot, event: Event) -> Snapshot:
+    """The snapshot once `event` has happened, its hash left as it is: for facts worked out from it. SnapshotError."""
     match event:
         case Fill():
             return _filled(snapshot, event)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import reduce
 
 import lexorder.engine.measures  # noqa: F401  registers the measures
-from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, after
+from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, applied
 from lexorder.engine.measure import REGISTRY
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
@@ -41,7 +41,7 @@ def with_measures(projection: Projection, names: Sequence[str]) -> tuple[Project
     orders = tuple(_order(projection, order, names) for order in projection.orders)
     seen = replace(projection, orders=orders)
     events = (*_of_account(seen, names), *_of_instruments(seen, names), *_of_session(seen, names))
-    return replace(seen, snapshot=reduce(after, events, seen.snapshot)), events
+    return replace(seen, snapshot=reduce(applied, events, seen.snapshot)), events
 
 
 def _of_account(seen: Projection, names: Sequence[str]) -> Iterable[Event]:
