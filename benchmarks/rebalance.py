@@ -7,7 +7,7 @@ sectors, cash with costs, turnover. Columns: `raw` is a cold Clarabel solve of t
 arrays (factor form, buys and sells split, matrices built and solved once, default settings): continuous
 weights, nothing more. `pypfopt` is PyPortfolioOpt with the same covariance (dense, as it takes it), caps,
 sectors and costs, continuous too. `ours` is everything from the exact problem to the returned answer;
-`propose` to `verify` are its parts. Best of the repeats, milliseconds, one thread.
+`solve`, `text` and `verify` are its parts. Best of the repeats, taken in turns, milliseconds, one thread.
 """
 
 from __future__ import annotations
@@ -126,54 +126,81 @@ def pypfopt(case: Case) -> float:
     return 0.0
 
 
-def timed(run: Callable[[], object], repeat: int) -> float:
-    """Least milliseconds of `repeat` runs after one to warm up: what the machine's other work adds is not ours."""
+def seconds(run: Callable[[], object]) -> float:
+    """One run."""
+    start = time.perf_counter()
     run()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        times.append(1000 * (time.perf_counter() - start))
-    return round(min(times), 1)
+    return time.perf_counter() - start
 
 
-def ours(case: Case, repeat: int) -> dict[str, Any]:
-    """Time the whole, and the certificate's two parts by themselves."""
-    answer = solving.solve(case.problem)
-    assert isinstance(answer, solving.Solution)
-    scale = 10.0 ** int(answer.certificate.problem.objective.unit[3:].split()[0])  # type: ignore[union-attr]
-    whole = timed(lambda: solving.solve(case.problem), repeat)
+def alone(case: Case) -> None:
+    """Our solve without the certificate's text and its check."""
     with patch.object(solving, "verified", lambda _: ""):
-        alone = timed(lambda: solving.solve(case.problem), repeat)
-    gc.disable()  # as `solve` does around these two
-    text = timed(answer.certificate.text, repeat)
-    check = timed(lambda: verify(answer.text), repeat)
-    gc.enable()
-    return {
-        "ours": whole,
-        "solve": alone,
-        "text": text,
-        "verify": check,
-        "claims": [claim.to_json()["claim"] for claim in answer.certificate.claims],
-        "waves": [len(wave) for wave in answer.waves],
-        "gap_bp_of_nav": round(1e4 * (answer.gap or 0) / scale, 4),
-    }
+        solving.solve(case.problem)
 
 
-def measure(count: int, repeat: int) -> dict[str, Any]:
-    """All columns for one size."""
-    case = Case(count, seed=count)
-    found = {
-        "names": count,
-        "raw": timed(lambda: raw_clarabel(case), repeat),
-        "cvxpy_path": timed(lambda: solving.solve(case.problem, settings=solving.Settings(solver="cvxpy")), repeat),
-        **ours(case, repeat),
-        "pypfopt": timed(lambda: pypfopt(case), repeat),
-    }
-    found["solve_to_raw"] = round(found["solve"] / found["raw"], 2)
-    found["ours_to_raw"] = round(found["ours"] / found["raw"], 2)
-    found["pypfopt_to_ours"] = round(found["pypfopt"] / found["ours"], 2)
-    return found
+def uncollected(run: Callable[[], object]) -> Callable[[], object]:
+    """`run` without garbage collection, as `solve` does around the certificate's two parts."""
+
+    def inner() -> None:
+        gc.disable()
+        try:
+            run()
+        finally:
+            gc.enable()
+
+    return inner
+
+
+class Measured:
+    """All columns of one size: each `run` has its least time so far, in seconds."""
+
+    def __init__(self, count: int) -> None:
+        self.case = case = Case(count, seed=count)
+        answer = solving.solve(case.problem)
+        assert isinstance(answer, solving.Solution)
+        self.answer = answer
+        self.runs: dict[str, Callable[[], object]] = {
+            "raw": lambda: raw_clarabel(case),
+            "cvxpy_path": lambda: solving.solve(case.problem, settings=solving.Settings(solver="cvxpy")),
+            "ours": lambda: solving.solve(case.problem),
+            "solve": lambda: alone(case),
+            "text": uncollected(answer.certificate.text),
+            "verify": uncollected(lambda: verify(answer.text)),
+            "pypfopt": lambda: pypfopt(case),
+        }
+        self.least = dict.fromkeys(self.runs, float("inf"))
+
+    def once(self) -> None:
+        """Run every column once."""
+        for name, run in self.runs.items():
+            self.least[name] = min(self.least[name], seconds(run))
+
+    def row(self) -> dict[str, Any]:
+        """The figures, in milliseconds, and their ratios."""
+        goal = self.answer.certificate.problem.objective
+        assert goal is not None
+        scale = 10.0 ** int(goal.unit[3:].split()[0])
+        ms = {name: round(1000 * value, 1) for name, value in self.least.items()}
+        return {
+            "names": self.case.count,
+            **ms,
+            "claims": [claim.to_json()["claim"] for claim in self.answer.certificate.claims],
+            "waves": [len(wave) for wave in self.answer.waves],
+            "gap_bp_of_nav": round(1e4 * (self.answer.gap or 0) / scale, 4),
+            "solve_to_raw": round(ms["solve"] / ms["raw"], 2),
+            "ours_to_raw": round(ms["ours"] / ms["raw"], 2),
+            "pypfopt_to_ours": round(ms["pypfopt"] / ms["ours"], 2),
+        }
+
+
+def measure(counts: list[int], repeat: int) -> list[dict[str, Any]]:
+    """One row for each size. Columns take turns, so that what else the machine does falls on all alike."""
+    sizes = [Measured(count) for count in counts]
+    for _ in range(repeat + 1):  # the first is to warm up
+        for size in sizes:
+            size.once()
+    return [size.row() for size in sizes]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -195,7 +222,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", type=int, default=[20, 100, 500, 1000])
     parser.add_argument("--repeat", type=int, default=5)
     chosen = parser.parse_args()
-    rows = [measure(count, chosen.repeat) for count in chosen.names]
+    rows = measure(chosen.names, chosen.repeat)
     machine = {"python": platform.python_version(), "machine": platform.machine()}
     RESULTS.mkdir(exist_ok=True)
     document = {"machine": machine, "rows": rows}

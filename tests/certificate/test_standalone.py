@@ -209,7 +209,7 @@ def test_a_thousand_names_and_fifty_dense_rows_take_about_a_second():
     text = large(1_000, 50).text()
     start = time.process_time()
     assert verify(text).valid
-    # Measured 0.9 s on two slow cores; the limit only catches a change of order.
+    # Measured 0.55 s on two slow cores; the limit only catches a change of order.
     assert time.process_time() - start < 5
 
 
