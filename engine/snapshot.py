@@ -171,7 +171,7 @@ def read(projection: Projection, stack: tuple[Subject, ...], name: str, via: str
     if value is None or declared is None:
         raise MissingFactError(name, key)
     if facts is not None and declared.max_age is not None and declared.as_of:
-        taken = facts.get(declared.as_of, projection.snapshot.time)
+        taken = facts.get(declared.as_of) or projection.snapshot.time
         age = projection.snapshot.time - taken  # type: ignore[operator]
         if Fraction(age.days * 86_400 + age.seconds) + Fraction(age.microseconds, 10**6) > declared.max_age:
             raise MissingFactError(name, key, "is older than its age limit")

@@ -55,5 +55,5 @@ def run(line: str) -> str:
 
 def matches(said: str, printed: str) -> bool:
     """Whether the output is as said, where a line `…` may stand for any lines."""
-    parts = [re.escape(part.strip("\n")) for part in re.split(rf"^{LEFT_OUT}$", said, flags=re.M)]
-    return re.fullmatch(r"(?:\n|.*\n)?".join(parts) if len(parts) > 1 else parts[0], printed, re.S) is not None
+    lines = ["(?:.*\\n)*" if line == LEFT_OUT else re.escape(line + "\n") for line in said.split("\n")]
+    return re.fullmatch("".join(lines), printed + "\n") is not None
