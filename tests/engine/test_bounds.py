@@ -41,7 +41,7 @@ def test_the_difference_of_the_sides_is_covered():
 @pytest.mark.parametrize(
     ("text", "for_each", "words"),
     [
-        ("order.notional <= 500_000", "order", "an intermediate can reach 4.0e37"),
+        ("order.notional <= 500_000", "order", "an intermediate can reach 4.0e49"),
         ("order.quantity / instrument.adv <= 10%", "order", "not declared positive"),
         ("1 + order.quantity / instrument.adv <= 2", "order", "divides"),
         ("session.open - clock.now <= 5 min", "order", "times are not kept as integers"),
