@@ -175,15 +175,31 @@ def conflict_table(clashes: Sequence[Clash]) -> Table:
 
 def summary(result: Rebalanced) -> str:
     """The figures of a rebalance in a few lines."""
-    gap = f"{gap_words(result)} of NAV"
     cash = f"{percent(result.cash_before / result.nav)} → {percent(result.cash_after / result.nav)}"
     waves = f"{result.waves} wave{'s' if result.waves != 1 else ''}"
     return (
         f"{len(result.orders)} orders in {waves}, each wave approved by both evaluators\n"
         f"turnover {percent(result.turnover, 1)}, cost against the marks at most {number(result.cost)}, cash {cash}\n"
-        f"certified within {gap} of the optimum ({result.route.split(':', maxsplit=1)[0]} path); "
-        f"{number(result.confirmed)} comparisons of rows with the evaluator"
+        f"{certified_words(result)}; {number(result.confirmed)} comparisons of rows with the evaluator"
+        f"{left_out_words(result)}"
     )
+
+
+def certified_words(result: Rebalanced) -> str:
+    """What the certificate says of the objective, and by which path the holdings were found."""
+    path = result.route.split(":", maxsplit=1)[0]
+    if result.gap_bp is None:
+        return f"no certified distance to the best value of the stated objective ({path} path)"
+    return f"certified within {gap_words(result)} of NAV of the optimum of the stated objective ({path} path)"
+
+
+def left_out_words(result: Rebalanced) -> str:
+    """Which rules could not be decided, so that what they cover is not traded; empty when there are none."""
+    if not result.left_out:
+        return ""
+    rules = sorted({item.rule for item in result.left_out})
+    first = result.left_out[0]
+    return f"\nnot traded where these cannot be decided: {', '.join(rules)} (for {first.subject}: {first.why})"
 
 
 def gap_words(result: Rebalanced) -> str:
