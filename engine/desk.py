@@ -16,7 +16,7 @@ from typing import Any
 
 from lexorder.engine import vocabulary as vocabulary_file
 from lexorder.engine.decide import Evaluators, InForce, decide
-from lexorder.engine.decision import Decision
+from lexorder.engine.decision import Decision, Largest
 from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, after
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.measuring import measured_names, with_measures
@@ -26,6 +26,9 @@ from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot, project
 from lexorder.engine.terms import Value
+
+CAP = 10_000_000
+"""The largest order a vocabulary admits."""
 
 Make = Callable[[Sequence[Rule], Vocabulary, Snapshot], Evaluators]
 
@@ -109,6 +112,18 @@ class Desk:
     def check_each(self, orders: Iterable[Facts | Mapping[str, Any]]) -> tuple[Decision, ...]:
         """Decide orders independently, each as if it were the only one."""
         return tuple(self.check(order) for order in orders)
+
+    def headroom(self, order: Facts | Mapping[str, Any], cap: int = CAP) -> Largest:
+        """The largest quantity of this order, up to `cap` shares, that every rule admits, and the rules that stop more.
+
+        The order's own quantity does not matter. No decision: the order still has to be checked.
+        """
+        facts = self._facts(order)
+        account = str(facts["order.account"])
+        seat = self._of_account.get(account) or self._seat(account)
+        seen, events = with_measures(project(self.snapshot, self.vocabulary, account, (facts,)), seat.measured)
+        seat.tell(events)
+        return seat.by.exact.largest(account, seen.orders[0], cap)[0]
 
     def apply(self, event: Event) -> None:
         """Take over a fill, a price, a working order, …; the next decision sees it."""

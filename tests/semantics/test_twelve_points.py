@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lexorder.engine.decision import Decision, Outcome
+from lexorder.engine.decision import Decision, Largest, Outcome
 from lexorder.engine.desk import Make, fast, slow
 from lexorder.engine.errors import RuleFileError, SnapshotError
 from tests.worlds import book, desk, instrument, order, position, working, world
@@ -426,6 +426,11 @@ class TestEvidence:
         assert answer.largest is not None
         assert (answer.largest.quantity, answer.largest.binding) == (20, ("cash-buffer",))
         assert {r.rule: r.largest for r in answer.violations} == {"max-position-weight": 50, "cash-buffer": 20}
+
+    def test_headroom_of_an_order_that_would_pass(self, make: Make) -> None:
+        live = desk(book(WEIGHT, CASH), world(positions=[position("ACME", 20)]), make)
+        assert live.headroom(order(quantity=1), cap=60) == Largest(30, ("max-position-weight",))
+        assert live.headroom(order(quantity=1), cap=25).quantity == 25
 
     def test_unknown_things_are_rejected_by_name(self, decide: Decide) -> None:
         assert decide([WEIGHT], world(), order(symbol="NOPE")).reason == "UNKNOWN_SYMBOL"
