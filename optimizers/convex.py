@@ -106,7 +106,8 @@ def _ask_compiled(form: ConicForm, seconds: float) -> tuple[Any, Any]:
         with warnings.catch_warnings():
             # CVXPY reads its own sparse parameters in the way it warns about.
             warnings.filterwarnings("ignore", message="Reading from a sparse CVXPY expression")
-            compiled.problem.solve(solver=cvxpy.CLARABEL, time_limit=seconds, max_threads=1)
+            # Each solve starts afresh: equal inputs must give equal bytes, whatever was solved before.
+            compiled.problem.solve(warm_start=False, solver=cvxpy.CLARABEL, time_limit=seconds, max_threads=1)
     except cvxpy.error.SolverError as error:
         raise ProposalError("CVXPY", type(error).__name__) from None
     if compiled.problem.status != cvxpy.OPTIMAL:

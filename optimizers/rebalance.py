@@ -74,7 +74,7 @@ class Request:
     returns: Any
     trading: Trading = field(default_factory=Trading)
     aims: Aims = field(default_factory=Aims)
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=lambda: Settings(solver="cvxpy"))
     react: Reactor | None = None
     make: Make = fast
     vertices: int = 2
