@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -38,9 +38,13 @@ def test_the_python_example_runs() -> None:
     example = re.search(r"```python\n(.*?)```", text, re.S)
     assert example is not None
     code = example.group(1)
-    scope: dict[str, object] = {}
-    exec(compile(code, str(Path("README.md")), "exec"), scope)
-    said = [line.split("# → ", 1) for line in code.splitlines() if "# → " in line]
-    assert said
-    for expression, expected in said:
-        assert str(eval(expression.strip(), scope)) == expected.strip()
+    lines, scope, seen = code.splitlines(), dict[str, object](), 0
+    for statement in ast.parse(code).body:
+        marked = lines[(statement.end_lineno or 1) - 1].partition("# → ")[2].strip()
+        if isinstance(statement, ast.Expr) and marked:
+            value = eval(compile(ast.Expression(statement.value), "README.md", "eval"), scope)
+            assert str(value) == marked
+            seen += 1
+        else:
+            exec(compile(ast.Module([statement], []), "README.md", "exec"), scope)
+    assert seen == code.count("# → ") > 0
