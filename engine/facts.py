@@ -19,6 +19,7 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from lexorder.engine import literals
+from lexorder.engine.dated_lists import in_force
 from lexorder.engine.errors import SnapshotError, shown
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.quantity import exact, fits_scale
@@ -164,16 +165,16 @@ def _canonical(facts: Facts, entity: str, where: str) -> None:
         if isinstance(value, str) and not admitted(value):
             message = f"{shown(value)} has blanks or characters not admitted; symbols are in upper case"
             raise SnapshotError("not-canonical", f"{where}.{short}", message)
-    for name, value in facts.items():
-        if entity == "lists" and isinstance(value, frozenset):
-            _canonical_list(value, name)
 
 
-def _canonical_list(entries: frozenset[str], name: str) -> None:
-    for entry in sorted(entries):
-        if not is_symbol(entry):
-            message = f"{shown(entry)} would match no instrument: write it in upper case, without blanks"
-            raise SnapshotError("not-canonical", name, message)
+def _canonical_lists(single: Facts, instruments: Iterable[Facts]) -> None:
+    """A listed name is a symbol, or an issuer or group as the reference data spells it."""
+    known = {facts.get(name) for facts in instruments for name in ("instrument.issuer", "instrument.group")}
+    for name, entries in single.items():
+        for entry in sorted(entries) if name.startswith("lists.") and isinstance(entries, frozenset) else ():
+            if not is_symbol(entry) and entry not in known:
+                message = f"{shown(entry)} matches no instrument or issuer; symbols are in upper case, without blanks"
+                raise SnapshotError("not-canonical", name, message)
 
 
 def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapshot:
@@ -184,11 +185,8 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise SnapshotError("unknown-section", "document", f"{shown(str(unknown[0]))} is not a section{hint}")
     lists = {section: _section(document, section, vocabulary) for section in SECTIONS}
-    single: dict[str, Value] = {}
-    for section in SINGLES:
-        single |= record(vocabulary, section, document.get(section, {}), section)
-    moment = _moment(document, single)
-    single |= {k: v for k, v in session_facts(moment).items() if k not in single}
+    moment, single = _single(document, vocabulary)
+    _canonical_lists(single, lists["instruments"])
     return Snapshot(
         time=moment,
         accounts=_keyed(lists["accounts"], "account.id", "accounts"),
@@ -204,6 +202,20 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
         single=single,
         hash=snapshot_hash(moment, lists, single),
     )
+
+
+def _single(document: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[datetime, dict[str, Value]]:
+    """The instant, and the facts of the single sections; of the lists, what is in force on the trade date."""
+    single: dict[str, Value] = {}
+    for section in ("clock", "session", "firm", "fx"):
+        single |= record(vocabulary, section, document.get(section, {}), section)
+    moment = _moment(document, single)
+    single |= {k: v for k, v in session_facts(moment).items() if k not in single}
+    today = single["clock.date"]
+    given = document.get("lists", {})
+    if isinstance(given, Mapping) and isinstance(today, date):
+        given = {name: in_force(entries, today, f"lists.{name}") for name, entries in given.items()}
+    return moment, single | record(vocabulary, "lists", given, "lists")
 
 
 def _section(document: Mapping[str, Any], section: str, vocabulary: Vocabulary) -> list[dict[str, Value]]:

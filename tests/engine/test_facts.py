@@ -167,3 +167,49 @@ def test_the_hash_covers_every_fact() -> None:
     assert base not in hashes
     assert len(hashes) == len(changes)
     assert load_snapshot(json.loads(json.dumps(world())), VOCABULARY).hash == base
+
+
+ENTRY = {"name": "ACME", "from": "2026-06-15", "until": "2026-06-17", "reason": "Adviser to a pending merger"}
+
+
+class TestLists:
+    """Entries with dates, issuers by name, and reasons that go no further."""
+
+    @pytest.mark.parametrize(("day", "listed"), [(14, False), (15, True), (16, True), (17, False)])
+    def test_from_counts_and_until_does_not(self, day: int, listed: bool) -> None:
+        document = world(time=f"2026-06-{day}T12:00:00-04:00", lists={"restricted": [ENTRY, "BETA"]})
+        names = load_snapshot(document, VOCABULARY).single["lists.restricted"]
+        assert names == ({"ACME", "BETA"} if listed else {"BETA"})
+
+    def test_the_day_is_the_exchanges(self) -> None:
+        document = world(time="2026-06-17T02:00:00+00:00", lists={"restricted": [ENTRY]})
+        assert load_snapshot(document, VOCABULARY).single["lists.restricted"] == {"ACME"}
+
+    def test_the_reason_is_nowhere(self) -> None:
+        taken = load_snapshot(world(lists={"restricted": [ENTRY]}), VOCABULARY)
+        assert "merger" not in repr(taken)
+
+    def test_an_issuer_may_have_blanks_and_a_misspelt_one_is_refused(self) -> None:
+        stock = instrument("ACME", issuer="ACME INC")
+        taken = load_snapshot(world(instruments=[stock], lists={"restricted": ["ACME INC"]}), VOCABULARY)
+        assert taken.single["lists.restricted"] == {"ACME INC"}
+        assert refused(world(instruments=[stock], lists={"restricted": ["ACME Inc"]})) == (
+            "lists.restricted",
+            "not-canonical",
+        )
+
+    @pytest.mark.parametrize(
+        ("entry", "where", "code"),
+        [
+            ({"from": "2026-06-15"}, "lists.restricted[0]", "missing-key"),
+            ({"name": "ACME", "since": "2026-06-15"}, "lists.restricted[0]", "unknown-name"),
+            ({"name": "ACME", "from": "June"}, "lists.restricted[0].from", "bad-value"),
+            (
+                {"name": "ACME", "from": "2026-06-15", "until": "2026-06-15"},
+                "lists.restricted[0].until",
+                "out-of-bounds",
+            ),
+        ],
+    )
+    def test_what_is_wrong_is_refused(self, entry: dict[str, str], where: str, code: str) -> None:
+        assert refused(world(lists={"restricted": [entry]})) == (where, code)
