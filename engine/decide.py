@@ -57,8 +57,7 @@ def decide(orders: tuple[Facts, ...], account: str, known: Snapshot, in_force: I
         first = by.exact.check(account, orders)
         answer = by.second.check(account, orders, first)
     except Exception as error:  # whatever an evaluator dies of, the order must not pass
-        fault = _own("ENGINE_FAULT", f"An evaluator failed: {type(error).__name__}.")
-        return _decision(Outcome.UNDECIDED, case, (fault,))
+        return faulted(orders, account, in_force, error)
     dispute = disagreement(first, answer)
     if not first.keys and not dispute:
         return _decision(Outcome.APPROVE, case, (), answer)
@@ -70,6 +69,12 @@ def decide(orders: tuple[Facts, ...], account: str, known: Snapshot, in_force: I
     largest, by_rule = _largest(by.exact, account, orders[0])
     told = tuple(_with_largest(r, in_force.rules[r.rule], seen, by_rule) for r in reports)
     return _decision(outcome, case, told, answer, largest)
+
+
+def faulted(orders: tuple[Facts, ...], account: str, in_force: InForce, error: Exception) -> Decision:
+    """The undecided answer to a failure of the engine itself; names its kind and nothing of its text."""
+    fault = _own("ENGINE_FAULT", f"The engine failed: {type(error).__name__}. Report this with the order and snapshot.")
+    return _decision(Outcome.UNDECIDED, _Case(orders, account, in_force), (fault,))
 
 
 def admission(orders: Sequence[Facts], account: str, known: Snapshot) -> tuple[Report, ...]:

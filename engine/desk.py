@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lexorder.engine import vocabulary as vocabulary_file
-from lexorder.engine.decide import Evaluators, InForce, decide
+from lexorder.engine.decide import Evaluators, InForce, decide, faulted
 from lexorder.engine.decision import Decision, Largest
 from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, after
 from lexorder.engine.facts import load_order, load_snapshot
@@ -156,9 +156,12 @@ class Desk:
         seat = self._of_account.get(account) or self._seat(account)
         if not seat.measured:
             return decide(orders, account, self.snapshot, seat.in_force, seat.by)
-        given = project(self.snapshot, self.vocabulary, account, orders)
-        seen, events = with_measures(given, seat.measured)
-        seat.tell(events)
+        try:
+            given = project(self.snapshot, self.vocabulary, account, orders)
+            seen, events = with_measures(given, seat.measured)
+            seat.tell(events)
+        except Exception as error:  # a measure that fails is a failure of the engine: no, and recorded
+            return faulted(orders, account, seat.in_force, error)
         return decide(seen.orders, account, seen.snapshot, seat.in_force, seat.by)
 
     def _seat(self, account: str) -> _Seat:

@@ -76,6 +76,17 @@ class TestDesk:
         assert live.check(order()).snapshot_hash == before == live.snapshot.hash
 
 
+@pytest.mark.parametrize("make", [slow, fast], ids=["reference", "production"])
+def test_a_measure_that_fails_is_undecided(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_seen: Projection, _subject: Subject) -> Value:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setitem(REGISTRY, "account.day_trades", fails)
+    answer = desk(book(*RULES), make_world(), make).check(order())
+    assert (answer.outcome, answer.reason) == ("undecided", "ENGINE_FAULT")
+    assert "secret" not in str(answer.to_json())
+
+
 def test_a_name_is_measured_once() -> None:
     with pytest.raises(ValueError, match="measured twice"):
         measure("account.day_trades")(_trades)
