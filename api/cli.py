@@ -21,6 +21,11 @@ from lexorder.engine.errors import LexorderError, RuleFileError
 USAGE_ERROR = 2
 """Exit code for input that cannot be used."""
 
+UNDECIDED = 4
+"""Exit code when lexorder itself fails: it could not tell, which means no."""
+
+REPORT = "This is a defect of lexorder: report it with the command and its input files."
+
 app = typer.Typer(
     name="lexorder",
     help="Trading rules written once: they decide every order, steer the optimizer and can be proved.",
@@ -52,7 +57,7 @@ app.command()(rebalance)
 
 
 def main() -> None:
-    """Run the command line; exits with 2 on an error of lexorder's own."""
+    """Run the command line; exits with 2 on input that cannot be used, with 4 on a defect of lexorder itself."""
     try:
         app()
     except RuleFileError as error:
@@ -62,3 +67,6 @@ def main() -> None:
     except LexorderError as error:
         typer.echo(f"{error.code}: {error.message}", err=True)
         raise SystemExit(USAGE_ERROR) from None
+    except Exception as error:  # a defect of ours: the user gets no traceback, and nothing is approved
+        typer.echo(f"internal-error: {type(error).__name__}; nothing was approved. {REPORT}", err=True)
+        raise SystemExit(UNDECIDED) from None

@@ -126,3 +126,18 @@ def test_main_turns_errors_into_a_message_and_code_2(
     said = capsys.readouterr().err
     assert said.startswith("file-unreadable: ")
     assert "Traceback" not in said
+
+
+def test_a_defect_is_no_traceback_and_no_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 4
+    said = capsys.readouterr().err
+    assert said.startswith("internal-error: ZeroDivisionError; nothing was approved.")
+    assert "secret" not in said
