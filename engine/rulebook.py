@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from collections.abc import Mapping as StdMapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from fractions import Fraction
@@ -76,8 +77,41 @@ class RuleBook:
         return cls._built([root] if root else [], vocabulary, Findings())
 
     @classmethod
+    def of_files(cls, files: StdMapping[str, str], vocabulary: Vocabulary) -> RuleBook:
+        """The rule book of several YAML texts, by the names that findings shall give their files.
+
+        Raises:
+            RuleFileError: with every problem in every file.
+        """
+        findings = Findings()
+        roots: list[Node] = []
+        for name, text in files.items():
+            with findings.catching():
+                roots.extend(filter(None, [nodes(text, name)]))
+        return cls._built(roots, vocabulary, findings)
+
+    @classmethod
     def _built(cls, roots: list[Node], vocabulary: Vocabulary, findings: Findings) -> RuleBook:
         found = [v for root in roots for v in _rules(root, vocabulary, findings)]
+        return cls._ordered(found, vocabulary, findings)
+
+    def joined(self, others: Iterable[RuleBook]) -> RuleBook:
+        """This book with the rules of others, of the same vocabulary; the same as one book of all their texts.
+
+        Raises:
+            RuleFileError: rules of one name, contradictions on any date.
+        """
+        found = [v for book in (self, *others) for v in book.versions]
+        return self._ordered(found, self.vocabulary, Findings())
+
+    def only(self, identifiers: Iterable[str]) -> RuleBook:
+        """The book of some of its rules; names it does not have are left out."""
+        wanted = frozenset(identifiers)
+        kept = [v for v in self.versions if v.id in wanted]
+        return self._ordered(kept, self.vocabulary, Findings())
+
+    @classmethod
+    def _ordered(cls, found: list[Versions], vocabulary: Vocabulary, findings: Findings) -> RuleBook:
         _refuse_duplicates(found, findings)
         findings.raise_any()
         ordered = tuple(sorted(found, key=lambda v: v.id))

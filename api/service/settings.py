@@ -1,0 +1,132 @@
+"""What the service is told by its environment and its flags.
+
+In: `LEXORDER_*` variables; flags of `lexorder serve` override them. Out: frozen `Settings`. Guaranteed: every setting
+has a default that is safe for one process on one machine; a value that cannot be read stops the start. Refused by
+`UsageError` (`bad-setting`): numbers, durations and choices that do not parse, naming the variable and never its value
+(it may be a secret). Before: nothing. After: `app.py`, `cli_serve.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lexorder.engine.desk import shipped_rules
+from lexorder.engine.errors import UsageError
+
+PREFIX = "LEXORDER_"
+
+ClockSource = Literal["snapshot", "wall", "feed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one service runs. Durations are seconds.
+
+    `data_dir`: ledger, keys and signed heads. `database`: SQLAlchemy address, SQLite in `data_dir` when empty.
+    `heads_dir`: the second place for signed tree heads, `data_dir/heads` when empty (give another disk). `rules`: rule
+    book of a first start. `clock`: `snapshot` runs from the snapshot's time at the speed of the wall clock, `wall` is
+    the machine's time, `feed` moves only with events. `tick_s`: how often running time is told to the desk.
+    `feed_ages`: feeds that are stale after so many seconds without a word, as `prices=5,fills=60`.
+    `ledger`: `full` (durable), `normal` (a control for tests) or `off` (no record; only for measuring).
+    `admin_key`: the key of a first start, made up and written to `data_dir/admin.key` when empty.
+    """
+
+    data_dir: Path = Path("lexorder-data")
+    database: str = ""
+    heads_dir: str = ""
+    rules: Path = field(default_factory=shipped_rules)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    shard: int = 0
+    clock: ClockSource = "snapshot"
+    tick_s: float = 1.0
+    feed_ages: str = ""
+    ledger: Literal["full", "normal", "off"] = "full"
+    head_every_s: float = 10.0
+    checkpoint_every: int = 100_000
+    batch_max: int = 10_000
+    rebalance_sync_names: int = 50
+    rebalance_timeout_s: float = 120.0
+    rate_per_key: float = 0.0
+    connections_per_client: int = 256
+    tls_certificate: str = ""
+    tls_key: str = ""
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_jwks: str = ""
+    open_metrics: bool = False
+    docs: bool = True
+    admin_key: str = field(default="", repr=False)
+    pii_key: str = field(default="", repr=False)
+
+    @property
+    def url(self) -> str:
+        """The ledger's database address."""
+        return self.database or f"sqlite:///{(self.data_dir / 'ledger.sqlite').resolve()}"
+
+    @property
+    def second_place(self) -> Path:
+        """The folder of signed tree heads."""
+        return Path(self.heads_dir) if self.heads_dir else self.data_dir / "heads"
+
+
+def from_environment(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
+    """Settings from variables, overridden by flags that are not None. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for known in fields(Settings):
+        written = environ.get(PREFIX + known.name.upper())
+        if written is not None and written != "":
+            found[known.name] = _read(known.name, str(known.type), written)
+    return replace(Settings(**found), **{k: v for k, v in flags.items() if v is not None})
+
+
+def _read(name: str, kind: str, written: str) -> Any:
+    readers: dict[str, Callable[[str], Any]] = {"Path": Path, "int": int, "float": _positive, "bool": _truth}
+    try:
+        if kind == "ClockSource":
+            return _choice(written, get_args(ClockSource))
+        if kind.startswith("Literal"):
+            return _choice(written, ("full", "normal", "off"))
+        return readers.get(kind, str)(written)
+    except ValueError as error:
+        raise UsageError("bad-setting", f"{PREFIX}{name.upper()} {error if error.args else 'is not usable'}") from None
+
+
+def _positive(written: str) -> float:
+    try:
+        number = float(written)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not 0 <= number < 1e9:
+        raise ValueError("must be a number from 0 to 1e9")
+    return number
+
+
+def _truth(written: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if written.lower() not in known:
+        raise ValueError("must be true or false")
+    return known[written.lower()]
+
+
+def _choice(written: str, choices: tuple[str, ...]) -> str:
+    if written not in choices:
+        raise ValueError(f"must be one of {', '.join(choices)}")
+    return written
+
+
+def feed_ages(written: str) -> dict[str, float]:
+    """`prices=5,fills=60` as seconds by feed. Raises UsageError."""
+    found = {}
+    for part in filter(None, written.split(",")):
+        name, _, seconds = part.partition("=")
+        try:
+            found[name.strip()] = _positive(seconds)
+        except ValueError:
+            raise UsageError("bad-setting", f"{PREFIX}FEED_AGES must look like prices=5,fills=60") from None
+    return found

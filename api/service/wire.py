@@ -1,0 +1,108 @@
+"""Orders from the wire and decisions to it, at the speed of the hot path.
+
+In: a decoded JSON object; a `Decision`. Out: the facts of an order, exactly what `facts.load_order` gives; the bytes of
+`Decision.to_json()`. Guaranteed: equality with the plain functions (tests compare them); values seen before are not
+read again, within a bound. Refused by SnapshotError: what `load_order` refuses, with its messages. Why not only the
+plain functions: they cost more than the decision itself. Before: `engine/facts.py`, `engine/decision.py`.
+After: `floor.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from lexorder.engine.decision import Decision, Outcome
+from lexorder.engine.facts import fact, load_order
+from lexorder.engine.names import Name, Vocabulary
+from lexorder.engine.rule import Facts
+from lexorder.engine.symbols import is_canonical, is_symbol
+from lexorder.engine.terms import Value
+
+REMEMBERED = 4096
+"""Values kept for each name; beyond it the memory starts anew, so that hostile input cannot fill it."""
+
+NEEDED = ("order.id", "order.account", "order.symbol", "order.side", "order.quantity")
+PRICED = ("limit", "stop_limit")
+CHECKED = {"symbol": is_symbol, "id": is_canonical, "account": is_canonical}
+"""Names whose text must be canonical, as `facts.record` checks."""
+
+encode = msgspec.json.encode
+
+
+class OrderReader:
+    """Reads orders of one vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._names: dict[str, tuple[str, Name, dict[Any, Value]]] = {}
+        for declared in vocabulary.of_entity("order"):
+            if declared.means is None and declared.supplied_by != "engine" and declared.name.count(".") == 1:
+                short = declared.name.removeprefix("order.")
+                self._names[short] = (declared.name, declared, {})
+        given = (n for n in vocabulary.of_entity("order") if n.default is not None)
+        self._defaults: dict[str, Value] = {n.name: n.default for n in given if n.default is not None}
+
+    def read(self, raw: Mapping[str, Any]) -> Facts:
+        """The facts of one order. Raises SnapshotError."""
+        facts: dict[str, Value] = self._defaults.copy()
+        names = self._names
+        try:
+            for short, value in raw.items():
+                name, declared, known = names[short]
+                read = known.get(value)
+                if read is None or value.__class__ is bool:
+                    read = self._read(short, declared, value, known)
+                facts[name] = read
+            for name in NEEDED:
+                facts[name]
+        except (KeyError, TypeError, _Unusual):
+            return load_order(raw, self.vocabulary)
+        if facts["order.ord_type"] in PRICED and "order.price" not in facts:
+            return load_order(raw, self.vocabulary)
+        return facts
+
+    @staticmethod
+    def _read(short: str, declared: Name, value: Any, known: dict[Any, Value]) -> Value:
+        admitted = CHECKED.get(short)
+        if value is None or (admitted is not None and not (isinstance(value, str) and admitted(value))):
+            raise _Unusual
+        read = fact(declared, value, f"order.{short}")
+        if value.__class__ is str and short != "id":
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[value] = read
+        return read
+
+
+class _Unusual(Exception):  # noqa: N818
+    """The plain reader shall say what this is."""
+
+
+def decision_bytes(decision: Decision) -> bytes:
+    """The JSON of `decision.to_json()`, keys in its order."""
+    if decision.outcome is not Outcome.APPROVE or decision.reports or decision.derived or decision.fired:
+        return encode(decision.to_json())
+    if decision.largest is not None or len(decision.orders) != 1:
+        return encode(decision.to_json())
+    account, order = encode(decision.account).decode(), encode(decision.orders[0]).decode()
+    if not (account.isascii() and order.isascii()):
+        return encode(decision.to_json())
+    time = decision.time.isoformat()
+    # The canonical bytes a decision's hash is taken of: sorted keys, no blanks.
+    canonical = (
+        f'{{"account":{account},"derived":[],"fired":[],"largest_compliant":null,"orders":[{order}],'
+        f'"outcome":"approve","passive":[],"reason":"","rulebook_hash":"{decision.rulebook_hash}",'
+        f'"snapshot_hash":"{decision.snapshot_hash}","time":"{time}","undecided":[],'
+        f'"verdicts":{decision.verdicts},"violations":[],"warnings":[]}}'
+    )
+    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return (
+        f'{{"outcome":"approve","reason":"","account":{account},"orders":[{order}],"time":"{time}",'
+        '"violations":[],"undecided":[],"warnings":[],"passive":[],"derived":[],"fired":[],'
+        f'"largest_compliant":null,"verdicts":{decision.verdicts},"rulebook_hash":"{decision.rulebook_hash}",'
+        f'"snapshot_hash":"{decision.snapshot_hash}","hash":"{digest}"}}'
+    ).encode("ascii")
