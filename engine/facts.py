@@ -24,7 +24,7 @@ from lexorder.engine.errors import SnapshotError, shown
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.quantity import exact, fits_scale
 from lexorder.engine.rule import Facts
-from lexorder.engine.sessions import session_facts
+from lexorder.engine.sessions import session_facts, trade_date
 from lexorder.engine.snapshot import Snapshot
 from lexorder.engine.symbols import is_canonical, is_symbol
 from lexorder.engine.terms import Value
@@ -186,6 +186,8 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
         raise SnapshotError("unknown-section", "document", f"{shown(str(unknown[0]))} is not a section{hint}")
     lists = {section: _section(document, section, vocabulary) for section in SECTIONS}
     moment, single = _single(document, vocabulary)
+    if vocabulary.name("fill.date") is not None:
+        lists["fills"] = [_dated(row, single["clock.date"]) for row in lists["fills"]]
     _canonical_lists(single, lists["instruments"])
     return Snapshot(
         time=moment,
@@ -216,6 +218,12 @@ def _single(document: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[dateti
     if isinstance(given, Mapping) and isinstance(today, date):
         given = {name: in_force(entries, today, f"lists.{name}") for name, entries in given.items()}
     return moment, single | record(vocabulary, "lists", given, "lists")
+
+
+def _dated(fill: dict[str, Value], today: Value) -> dict[str, Value]:
+    """A fill with its trade date: as given, else the day of its time at the exchange, else that of the snapshot."""
+    moment = fill.get("fill.time")
+    return {"fill.date": trade_date(moment) if isinstance(moment, datetime) else today, **fill}
 
 
 def _section(document: Mapping[str, Any], section: str, vocabulary: Vocabulary) -> list[dict[str, Value]]:

@@ -130,6 +130,8 @@ class _Maker:
             full = self.full(entity, row)
             if prefix and "id" not in row:
                 full["id"] = f"{prefix}-{place}"
+            if entity == "fill" and "time" not in row and "time" in full:
+                full["time"] = f"{self.clock()[1][:10]}{str(full['time'])[10:]}"
             rows.append(full)
         return rows
 

@@ -32,6 +32,11 @@ def session_facts(moment: datetime, exchange: str = EXCHANGE) -> dict[str, Value
     return facts
 
 
+def trade_date(moment: datetime) -> date:
+    """The day an execution at `moment` (aware) counts for: its date at the exchange, extended hours included."""
+    return moment.astimezone(ZONE).date()
+
+
 @cache
 def session_hours(day: date, exchange: str = EXCHANGE) -> tuple[datetime, datetime] | None:
     """Opening and close of the regular session on `day` in the exchange's timezone, None when there is none."""

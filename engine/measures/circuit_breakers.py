@@ -1,19 +1,22 @@
 """Market-wide circuit breakers: at which index level trading stops everywhere, and for how long.
 
-In: the previous close of the S&P 500, the lowest value today or the level reached and when, the close of the session.
-Out: the three levels in index points, the level reached, what it means, and whether trading is stopped now.
-Guaranteed: exact; levels are cut to cents, as they are published (5,346.56 less 13% is 4,651.5072, published 4,651.50).
+In: the previous close of the S&P 500, the lowest value today or the level reached and when, when levels 1 and 2 first
+stopped trading today, the close of the session. Out: the three levels in index points, the level reached, what it
+means, and whether trading is stopped now. Guaranteed: exact; levels are cut to cents, as they are published (5,346.56 less 13% is 4,651.5072, published 4,651.50).
 Refused: MissingFactError where a fact is absent.
 
 Source: NYSE Rule 7.12 and its equals at every exchange (SR-NYSE-2011-48, 77 FR 33531; in operation since 2013-04-08).
-A decline of level 1 or 2 stops trading for 15 minutes once a day each, but not from 15:25 on, and 35 minutes before an
-early close: investor.gov and the exchanges' own questions and answers say "at or after 3:25"; the rule's words can be
-read to admit the instant of 15:25:00 itself. Level 3 stops trading for the rest of the day whenever it is reached.
+A decline of level 1 or 2 stops trading for 15 minutes, once a day: after a halt of a level only a higher one stops it
+again, so that a halt already made must be known (`session.level_1_time`, `session.level_2_time`). From 15:25 on, or 35
+minutes before an early close, neither does: investor.gov and the exchanges' own questions and answers say "at or after
+3:25"; the rule's words can be read to admit the instant of 15:25:00 itself. Level 3 stops trading for the rest of the
+day whenever it is reached.
 Before: `reading.py`. After: rules on `session.market_wide_halt`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from fractions import Fraction
 from math import floor
@@ -27,6 +30,8 @@ DECLINES = {1: Fraction("0.07"), 2: Fraction("0.13"), 3: Fraction("0.20")}
 LAST_LEVEL = 3
 HALT, NO_LONGER = timedelta(minutes=15), timedelta(minutes=35)
 """How long levels 1 and 2 stop trading; how long before the close they no longer do (15:25, or 12:25 of 13:00)."""
+Halts = Iterable[tuple[int, datetime]]
+"""Levels that have stopped trading today, each with the instant."""
 NONE, PAUSE, CLOSED = "NONE", "HALT_15_MIN", "HALT_REST_OF_DAY"
 
 
@@ -40,11 +45,15 @@ def level_reached(previous_close: Fraction, lowest: Fraction) -> int:
     return max((level for level in DECLINES if lowest <= level_value(previous_close, level)), default=0)
 
 
-def action(level: int, reached: datetime, closes: datetime) -> str:
-    """What reaching a level at an instant of the session does: NONE, HALT_15_MIN or HALT_REST_OF_DAY."""
+def action(level: int, reached: datetime, closes: datetime, halts: Halts = ()) -> str:
+    """What reaching a level at an instant of the session does: NONE, HALT_15_MIN or HALT_REST_OF_DAY.
+
+    `halts` are those of today by level and time: after one, levels 1 and 2 stop trading only where they are higher.
+    """
     if level >= LAST_LEVEL:
         return CLOSED
-    return PAUSE if level and reached < closes - NO_LONGER else NONE
+    spent = any(halted >= level and since < reached for halted, since in halts)
+    return PAUSE if level and not spent and reached < closes - NO_LONGER else NONE
 
 
 def stopped(what: str, reached: datetime, now: datetime) -> bool:
@@ -60,6 +69,11 @@ def _level(seen: Projection, subject: Subject) -> int:
     return level_reached(close, lowest)
 
 
+def _halts(seen: Projection) -> tuple[tuple[int, datetime], ...]:
+    times = {level: seen.snapshot.single.get(f"session.level_{level}_time") for level in (1, 2)}
+    return tuple((level, at) for level, at in times.items() if isinstance(at, datetime))
+
+
 def _action(seen: Projection, subject: Subject) -> tuple[str, datetime]:
     level = _level(seen, subject)
     now = reading.moment(seen, subject, "clock.now")
@@ -68,7 +82,7 @@ def _action(seen: Projection, subject: Subject) -> tuple[str, datetime]:
     reached = seen.snapshot.single.get("session.decline_time", now)
     if not isinstance(reached, datetime):
         raise MissingFactError("session.decline_time", "", "is not a timestamp")
-    return action(level, reached, reading.moment(seen, subject, "session.close")), reached
+    return action(level, reached, reading.moment(seen, subject, "session.close"), _halts(seen)), reached
 
 
 def _measured_level(level: int) -> None:
@@ -95,6 +109,9 @@ def decline_action(seen: Projection, session: Subject) -> str:
 
 @measure("session.market_wide_halt")
 def market_wide_halt(seen: Projection, session: Subject) -> bool:
-    """Whether a market-wide circuit breaker stops trading now."""
+    """Whether a market-wide circuit breaker stops trading now: by the level reached, or by a halt that still runs."""
+    now = reading.moment(seen, session, "clock.now")
+    if any(stopped(PAUSE, since, now) for _, since in _halts(seen)):
+        return True
     what, reached = _action(seen, session)
-    return stopped(what, reached, reading.moment(seen, session, "clock.now"))
+    return stopped(what, reached, now)

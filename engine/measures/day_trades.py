@@ -25,7 +25,7 @@ from lexorder.engine.measure import measure
 from lexorder.engine.measures.business_days import days_back
 from lexorder.engine.measures.reading import signed_quantity, today, word
 from lexorder.engine.rule import Facts
-from lexorder.engine.sessions import ZONE
+from lexorder.engine.sessions import trade_date
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
 from lexorder.engine.terms import Value
 
@@ -107,22 +107,23 @@ def day_trades(executions: Iterable[Execution], overnight: Fraction, convention:
     raise ValueError(f"{convention} is no way to count day trades")
 
 
-def trade_date(moment: datetime) -> date:
-    """The day an execution counts for: its date in the exchange's timezone, extended hours included."""
-    return moment.astimezone(ZONE).date()
-
-
 def by_day(projection: Projection) -> Mapping[tuple[date, str], tuple[Facts, ...]]:
     """The account's fills by trade date and symbol, in order of execution (as listed where no time is given).
 
-    A fill without a time is of today. Raises MissingFactError when only some of a day and symbol have one.
+    A fill without date and time is of today. Raises MissingFactError when only some of a day and symbol have a time.
     """
     groups: dict[tuple[date, str], list[Facts]] = defaultdict(list)
     for fill in projection.members("fill"):
-        moment = fill.get("fill.time")
-        day = trade_date(moment) if isinstance(moment, datetime) else today(projection)
-        groups[day, str(fill["fill.symbol"])].append(fill)
+        groups[_day(fill, projection), str(fill["fill.symbol"])].append(fill)
     return {key: _ordered(fills) for key, fills in groups.items()}
+
+
+def _day(fill: Facts, projection: Projection) -> date:
+    """The trade date of a fill: as given, else that of its time, else today."""
+    given, moment = fill.get("fill.date"), fill.get("fill.time")
+    if isinstance(given, date):
+        return given
+    return trade_date(moment) if isinstance(moment, datetime) else today(projection)
 
 
 def _ordered(fills: list[Facts]) -> tuple[Facts, ...]:

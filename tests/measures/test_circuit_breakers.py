@@ -74,6 +74,26 @@ def test_trading_resumes_after_exactly_15_minutes(level: int, seconds: int) -> N
     assert breakers.stopped("HALT_REST_OF_DAY", reached, reached + timedelta(seconds=seconds))
 
 
+TEN = datetime(2026, 6, 15, 10, tzinfo=ZONE)
+
+
+@forall(first=st.sampled_from([1, 2]), level=st.sampled_from([1, 2, 3]), seconds=st.integers(-1, 1))
+def test_after_a_halt_only_a_higher_level_stops_trading_again(first: int, level: int, seconds: int) -> None:
+    again = TEN + timedelta(seconds=seconds)
+    if level == 3:
+        expected = "HALT_REST_OF_DAY"
+    else:
+        # The same decline, reported twice, is the halt that runs; a later one of that level or a lower one is none.
+        expected = "HALT_15_MIN" if level > first or seconds <= 0 else "NONE"
+    assert breakers.action(level, again, CLOSE, [(first, TEN)]) == expected
+
+
+def test_after_both_levels_only_level_3_is_left() -> None:
+    both = [(1, TEN), (2, TEN + timedelta(minutes=20))]
+    found = [breakers.action(level, TEN + timedelta(hours=1), CLOSE, both) for level in (0, 1, 2, 3)]
+    assert found == ["NONE", "NONE", "NONE", "HALT_REST_OF_DAY"]
+
+
 def measured(name: str, **session: str) -> Value:
     seen = projected(world(session=session))
     return REGISTRY[name](seen, Subject("session", "", seen.snapshot.single))
@@ -97,6 +117,9 @@ def test_without_the_index_nothing_is_measured(name: str) -> None:
         measured(f"session.{name}")
 
 
+LOW = {"index_previous_close": "1000", "index_low": "930"}
+
+
 @pytest.mark.parametrize(
     ("session", "outcome"),
     [
@@ -106,6 +129,13 @@ def test_without_the_index_nothing_is_measured(name: str) -> None:
         ({"index_previous_close": "1000", "index_low": "930", "decline_time": "2026-06-15T11:45:01-04:00"}, "reject"),
         ({"market_wide_halt": "true"}, "reject"),
         ({}, "approve"),
+        # The halt of 11:50 runs until 12:05, whatever the index says now.
+        ({"level_1_time": "2026-06-15T11:50:00-04:00"}, "reject"),
+        ({"level_1_time": "2026-06-15T11:45:00-04:00"}, "approve"),
+        ({**LOW, "level_1_time": "2026-06-15T10:00:00-04:00"}, "approve"),
+        ({**LOW, "level_2_time": "2026-06-15T10:00:00-04:00"}, "approve"),
+        ({**LOW, "index_low": "870", "level_1_time": "2026-06-15T10:00:00-04:00"}, "reject"),
+        ({**LOW, "index_low": "800", "level_2_time": "2026-06-15T10:00:00-04:00"}, "reject"),
     ],
 )
 def test_a_desk_stops_while_the_market_is_stopped(session: dict[str, str], outcome: str) -> None:
