@@ -120,7 +120,11 @@ def disagreement(first: ExactAnswer, answer: ExpertAnswer) -> tuple[Report, ...]
 
 
 def outcome_of(reports: Iterable[Report]) -> Outcome:
-    """The outcome by precedence; warnings and passive breaches do not stop an order."""
+    """The outcome by precedence; warnings and passive breaches do not stop an order.
+
+    An undecided rule counts as the worst it can say. For a rule that only warns that is a warning: it is reported and
+    stops nothing (docs/decisions/0010-an-undecided-warning.md).
+    """
     kinds = {(r.status, r.severity) for r in reports}
     if any(status is Status.UNDECIDED and severity is not Severity.WARN for status, severity in kinds):
         return Outcome.UNDECIDED
@@ -179,6 +183,12 @@ _RANK = {Status.UNDECIDED: 0, Status.BREACH: 1, Status.PASSIVE: 2}
 _WEIGHT = {Severity.HARD: 0, Severity.SOFT: 1, Severity.WARN: 2}
 
 
+def _rank(report: Report) -> int:
+    """Most decisive first; an undecided rule that only warns decides nothing and stands with the warnings."""
+    warns = report.severity is Severity.WARN and report.status is Status.UNDECIDED
+    return _RANK[Status.BREACH] if warns else _RANK.get(report.status, 3)
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
     """What a decision is about."""
@@ -195,7 +205,7 @@ def _decision(
     answer: ExpertAnswer | None = None,
     largest: Largest | None = None,
 ) -> Decision:
-    ranked = sorted(reports, key=lambda r: (_RANK.get(r.status, 3), _WEIGHT[r.severity], PRECEDENCE[r.reason], r.rule))
+    ranked = sorted(reports, key=lambda r: (_rank(r), _WEIGHT[r.severity], PRECEDENCE[r.reason], r.rule))
     return Decision(
         outcome=outcome,
         account=case.account,

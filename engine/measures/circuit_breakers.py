@@ -2,8 +2,8 @@
 
 In: the previous close of the S&P 500, the lowest value today or the level reached and when, when levels 1 and 2 first
 stopped trading today, the close of the session. Out: the three levels in index points, the level reached, what it
-means, and whether trading is stopped now. Guaranteed: exact; levels are cut to cents, as they are published (5,346.56 less 13% is 4,651.5072, published 4,651.50).
-Refused: MissingFactError where a fact is absent.
+means, and whether trading is stopped now. Guaranteed: exact; levels are cut to cents, as they are published (5,346.56
+less 13% is 4,651.5072, published 4,651.50). Refused: MissingFactError where a fact is absent.
 
 Source: NYSE Rule 7.12 and its equals at every exchange (SR-NYSE-2011-48, 77 FR 33531; in operation since 2013-04-08).
 A decline of level 1 or 2 stops trading for 15 minutes, once a day: after a halt of a level only a higher one stops it
