@@ -1,0 +1,100 @@
+"""Reading the tables of the ledger: records, hashes and nodes, on a connection given.
+
+In: an SQLAlchemy connection and a shard. Out: `Record`s and hashes. Guaranteed: nothing is missing from a range of
+hashes; a gap is `ledger-broken`. Why pages and no open cursor: a reader that stays in one transaction would keep
+SQLite's log from being emptied for as long as it reads.
+Before: `tables.py`, `record.py`. After: `reader.py`, `sqlite.py`, `postgres.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from lexorder.engine.ledger.errors import LedgerError
+from lexorder.engine.ledger.record import Record
+from lexorder.engine.ledger.tables import records, tree_nodes
+from lexorder.engine.ledger.tree import Fetch, leaf_hash
+
+PAGE = 1000
+"""Records read at a time."""
+
+c = records.c
+COLUMNS = (c.seq, c.kind, c.at, c.ref, c.account, c.body, c.prev, c.hash)
+
+
+def last(connection: Connection, shard: int) -> Record | None:
+    """The newest record, `None` when there is none."""
+    query = _of(shard).order_by(c.seq.desc()).limit(1)
+    return _record(connection.execute(query).first())
+
+
+def page(connection: Connection, shard: int, start: int, stop: int, equal: Mapping[str, str]) -> list[Record]:
+    """At most `PAGE` records from `start` on and before `stop` whose fields equal those in `equal`, in order."""
+    query = _of(shard).where(c.seq >= start, c.seq < stop).order_by(c.seq).limit(PAGE)
+    for name, value in equal.items():
+        query = query.where(c[name] == value)
+    return [record for row in connection.execute(query) if (record := _record(row))]
+
+
+def find(connection: Connection, shard: int, ref: str, kind: str) -> Record | None:
+    """The newest record with this reference and kind."""
+    query = _of(shard).where(c.ref == ref, c.kind == kind).order_by(c.seq.desc()).limit(1)
+    return _record(connection.execute(query).first())
+
+
+def count(connection: Connection, shard: int) -> int:
+    """How many records there are."""
+    return int(connection.execute(select(func.count()).select_from(records).where(c.shard == shard)).scalar_one())
+
+
+def hashes(connection: Connection, shard: int, start: int, stop: int) -> list[bytes]:
+    """Hashes of the records from `start` on and before `stop`.
+
+    Raises:
+        LedgerError: `ledger-broken` when one is missing.
+    """
+    query = select(c.hash).where(c.shard == shard, c.seq >= start, c.seq < stop).order_by(c.seq)
+    return _complete(connection.execute(query).all(), stop - start, f"records {start} to {stop - 1}")
+
+
+def nodes(connection: Connection, shard: int, level: int, start: int, stop: int) -> list[bytes]:
+    """Hashes of the stored nodes of one level from `start` on and before `stop`.
+
+    Raises:
+        LedgerError: `ledger-broken` when one is missing.
+    """
+    n = tree_nodes.c
+    query = select(n.hash).where(n.shard == shard, n.level == level, n.position >= start, n.position < stop)
+    found = connection.execute(query.order_by(n.position)).all()
+    return _complete(found, stop - start, f"nodes {start} to {stop - 1} of level {level}")
+
+
+def fetcher(connection: Connection, shard: int) -> Fetch:
+    """What a `Tree` asks for the hashes of this shard."""
+
+    def fetch(level: int, start: int, stop: int) -> Sequence[bytes]:
+        if level:
+            return nodes(connection, shard, level, start, stop)
+        return [leaf_hash(digest) for digest in hashes(connection, shard, start, stop)]
+
+    return fetch
+
+
+def _of(shard: int) -> Select[Any]:
+    return select(*COLUMNS).where(c.shard == shard)
+
+
+def _complete(found: Sequence[Row[Any]], expected: int, what: str) -> list[bytes]:
+    if len(found) != expected:
+        raise LedgerError("ledger-broken", f"{what}: {expected} were written, {len(found)} are there")
+    return [bytes(row[0]) for row in found]
+
+
+def _record(row: Any) -> Record | None:
+    if row is None:
+        return None
+    seq, kind, at, ref, account, body, prev, digest = row
+    return Record(seq, kind, at, ref, account, bytes(body), bytes(prev), bytes(digest))
