@@ -85,7 +85,7 @@ def test_evaluators_that_differ_about_a_warning_are_no() -> None:
 
     def make(rules: tuple[Rule, ...], vocabulary: Vocabulary, snapshot: Snapshot) -> Evaluators:
         pair = slow(rules, vocabulary, snapshot)
-        return Evaluators(pair.exact, Forgets(pair.second))
+        return Evaluators(pair.exact, Forgets(pair.second))  # type: ignore[arg-type]
 
     found = decided(make, VOLUME + WARN)  # type: ignore[arg-type]
     assert (found.outcome, found.reason) == ("undecided", "EVALUATORS_DISAGREE")
