@@ -9,12 +9,16 @@ Before: `tables.py`, `migrate.py`. After: `rows.py`, `sqlite.py`, `postgres.py`,
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from pg8000 import dbapi
+from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -29,6 +33,9 @@ BUSY_S = 5
 NETWORK_S = 10
 """Seconds after which a silent PostgreSQL server counts as gone."""
 
+SSL_MODES = ("prefer", "disable", "require", "verify-full")
+"""`?sslmode=` of a PostgreSQL address, as libpq names them; only the last one checks certificate and name."""
+
 
 def read_url(text: str) -> URL:
     """The parsed address, with the driver we ship.
@@ -41,6 +48,8 @@ def read_url(text: str) -> URL:
     except (ArgumentError, ValueError):
         raise LedgerError("ledger-url", "the address is not one: write `sqlite:////folder/ledger.db`") from None
     if url.drivername in {"postgresql", "postgresql+pg8000"} and url.database:
+        if url.query.get("sslmode", "prefer") not in SSL_MODES or len(url.query) > 1:
+            raise LedgerError("ledger-url", f"the only option is `sslmode`: {', '.join(SSL_MODES)}")
         return url.set(drivername="postgresql+pg8000")
     if url.drivername == "sqlite" and url.database and url.database != ":memory:":
         return url
@@ -57,7 +66,10 @@ class Database:
         self.engine = self._sqlite_engine(self.path) if self.path else self._postgres_engine()
 
     def _postgres_engine(self) -> Engine:
-        return create_engine(self.url, pool_pre_ping=True, pool_size=4, connect_args={"timeout": NETWORK_S})
+        def connected() -> dbapi.Connection:
+            return connect_server(self.url)
+
+        return create_engine("postgresql+pg8000://", creator=connected, pool_pre_ping=True, pool_size=4)
 
     def _sqlite_engine(self, path: Path) -> Engine:
         def connected() -> sqlite3.Connection:
@@ -114,7 +126,7 @@ def wrapped() -> Iterator[None]:
     """Failures of the database as `LedgerError`, without addresses, statements or values."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, DatabaseError, InterfaceError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         reason = cause.strerror if isinstance(cause, OSError) else type(cause).__name__
         if isinstance(cause, sqlite3.Error):
@@ -131,6 +143,36 @@ def open_file(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA synchronous=FULL")
     return connection
+
+
+def connect_server(url: URL) -> dbapi.Connection:
+    """A connection to a PostgreSQL server.
+
+    The socket is ours because the driver's own waits 40 ms for more to send (Nagle's algorithm) at every COPY.
+    """
+    address = (url.host or "localhost", url.port or 5432)
+    sock = socket.create_connection(address, NETWORK_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    try:
+        return dbapi.connect(
+            user=url.username or "",
+            password=url.password,
+            host=address[0],
+            database=url.database,
+            sock=sock,
+            ssl_context=_tls(str(url.query.get("sslmode", "prefer"))),
+        )
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _tls(mode: str) -> ssl.SSLContext | bool | None:
+    """The driver's word for a mode: no, if the server has it, yes, or how to check it."""
+    if mode == "verify-full":
+        return ssl.create_default_context()
+    return {"disable": False, "prefer": None, "require": True}[mode]
 
 
 def _create_file(path: Path) -> None:

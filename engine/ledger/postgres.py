@@ -3,7 +3,8 @@
 In: records that follow each other. Out: nothing, once the server has them on disk. Guaranteed: the lock of the shard
 and the records use one session, so a writer that lost its lock has lost its way to write; `synchronous_commit=on`
 unless asked otherwise. Refused: a second writer (`ledger-locked`), a server that runs with `fsync` or
-`full_page_writes` off (`ledger-not-durable`). Why COPY in binary: one round trip for any number of records, and no quoting to get wrong.
+`full_page_writes` off (`ledger-not-durable`). Why COPY in binary: one round trip for any number of records, and no
+quoting to get wrong.
 Before: `store.py`, `database.py`. After: `ledger.py`.
 """
 
@@ -11,14 +12,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 from pg8000 import dbapi
 from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy import URL
 
-from lexorder.engine.ledger.database import NETWORK_S
+from lexorder.engine.ledger.database import connect_server
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.record import Record
 from lexorder.engine.ledger.tree import Node
@@ -91,18 +91,8 @@ class PostgresStore:
 
 
 def _connected(url: URL) -> dbapi.Connection:
-    query = dict(url.query)
-    socket = query.pop("unix_sock", None)
     try:
-        return dbapi.connect(
-            user=url.username or "",
-            password=url.password,
-            host=url.host or "localhost",
-            port=url.port or 5432,
-            database=url.database,
-            unix_sock=str(socket) if socket else None,
-            timeout=NETWORK_S,
-        )
+        return connect_server(url)
     except (DatabaseError, *Lost) as error:
         raise _error(error, "ledger-unavailable") from None
 
@@ -127,7 +117,7 @@ def _scalar(cursor: dbapi.Cursor, statement: str) -> Any:
 
 
 def _copy(cursor: dbapi.Cursor, table: str, rows: bytes) -> None:
-    cursor.execute(f"COPY {table} FROM STDIN WITH (FORMAT binary)", stream=BytesIO(rows))
+    cursor.execute(f"COPY {table} FROM STDIN WITH (FORMAT binary)", stream=[rows])
 
 
 def _record_rows(shard: int, records: Sequence[Record]) -> bytes:

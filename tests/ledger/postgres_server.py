@@ -1,0 +1,127 @@
+"""A PostgreSQL server of the test's own: on loopback, in a temporary folder, under a user that is not root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from pg8000 import dbapi
+
+USER = "lexorder"
+UNPRIVILEGED = ("postgres", "nobody")
+START_S = 60
+
+
+def binaries() -> Path | None:
+    """The folder of the newest server's programs, 15 or later; `None` when there is none."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True)
+    on_path = shutil.which("initdb")
+    if on_path:
+        folders.append(Path(on_path).resolve().parent)
+    for folder in folders:
+        if all((folder / name).is_file() for name in ("initdb", "postgres", "pg_ctl")):
+            return folder
+    return None
+
+
+class Server:
+    """One cluster; `url` gives the address of a fresh database in it."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self.folder = Path(tempfile.mkdtemp(prefix="lexorder-pg-"))
+        self._account = _unprivileged()
+        if self._account:
+            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
+        self.port = 0
+        self._databases = 0
+        self._run("initdb", "--pgdata", self._data, "--username", USER, "--auth", "trust", "--encoding", "UTF8",
+                  "--no-locale", "--no-sync")  # fmt: skip
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def start(self) -> None:
+        """Start, on a port that was free a moment ago; the first start chooses it."""
+        if not self.port:
+            self.port = _free_port()
+        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories= -c shared_buffers=16MB"
+        self._run("pg_ctl", "start", "--wait", f"--timeout={START_S}", "--pgdata", self._data, "--options", options,
+                  "--log", str(self.folder / "log"))  # fmt: skip
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop: `fast` asks the sessions to end, `immediate` is as good as a crash."""
+        self._run("pg_ctl", "stop", "--wait", "--pgdata", self._data, "--mode", mode)
+
+    def url(self) -> str:
+        """The address of a new, empty database."""
+        self._databases += 1
+        name = f"ledger_{self._databases}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"postgresql+pg8000://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[Sequence[object]]:
+        """Run one statement outside any transaction, return its rows."""
+        with closing(self.connect(database)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def connect(self, database: str = "postgres") -> dbapi.Connection:
+        """A connection of the test's own; waits while the server is starting."""
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                return dbapi.connect(user=USER, host="127.0.0.1", port=self.port, database=database, timeout=START_S)
+            except Exception:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def remove(self) -> None:
+        """Stop and delete everything."""
+        try:
+            self.stop("immediate")
+        except subprocess.CalledProcessError:
+            pass  # it was not running
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        account = self._account
+        subprocess.run(
+            [str(self._programs / program), *arguments],
+            check=True,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=2 * START_S,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+        )
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Who runs the server when the tests run as root; `None` when they do not."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(known[name] for name in UNPRIVILEGED if name in known)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
