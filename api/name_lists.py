@@ -1,10 +1,11 @@
-"""Restricted and watch lists from a dated CSV file.
+"""Restricted, watch and allow lists from dated CSV files.
 
-In: a folder with CSV files of the columns `list,name,from,until,reason`, and a day. Out: the names on each list that
-day. Guaranteed: an entry counts from `from` (inclusive) until `until` (exclusive; empty: without end); `restricted`
-and `watch` are there, empty, when the folder has a file, so that "nobody is on the list" is a stated fact and not a
-missing one. Refused, naming file and row (`SnapshotError`): dates that are none, names that are missing. Before:
-`tabular.py`. After: `rebalance_files.py`.
+In: a folder with CSV files of the columns `list,name,kind,from,until,reason`. Out: the entries of each list, as a
+snapshot document has them; the engine says which count on the day (`engine/dated_lists.py`: both days included).
+Guaranteed: `restricted` and `watch` are there, empty, when the folder has a file, so that "nobody is on the list" is a
+stated fact and not a missing one; a symbol need not be among the instruments of the rebalance, since a firm's list is
+longer than one account's universe. Refused, naming file and row (`SnapshotError`): dates that are none, names that are
+missing; by the engine: issuers and groups that are not there. Before: `tabular.py`. After: `rebalance_files.py`.
 """
 
 from __future__ import annotations
@@ -14,35 +15,42 @@ from pathlib import Path
 
 from lexorder.api.tabular import Table, read_table
 from lexorder.engine.errors import SnapshotError
+from lexorder.engine.symbols import is_symbol
 
-COLUMNS = ("list", "name", "from", "until", "reason")
+COLUMNS = ("list", "name", "kind", "from", "until", "reason")
+REQUIRED = ("list", "name", "from")
 ALWAYS = ("restricted", "watch")
 
+Row = dict[str, object]
 
-def lists_on(folder: Path, day: date) -> dict[str, list[str]]:
-    """The names on each list on a day; nothing at all when the folder has no file."""
+
+def lists_in(folder: Path) -> dict[str, list[Row]]:
+    """The entries of each list; nothing at all when the folder has no file."""
     files = sorted(folder.glob("*.csv")) if folder.is_dir() else []
-    found: dict[str, set[str]] = {name: set() for name in ALWAYS} if files else {}
+    found: dict[str, list[Row]] = {name: [] for name in ALWAYS} if files else {}
     for file in files:
-        table = read_table(file, required=("list", "name", "from"), known=COLUMNS)
+        table = read_table(file, required=REQUIRED, known=COLUMNS)
         for n, row in enumerate(table.rows):
-            if _counts(table, n, day):
-                found.setdefault(row["list"], set()).add(row["name"])
-    return {name: sorted(names) for name, names in found.items()}
+            found.setdefault(row.get("list", ""), []).append(_entry(table, n))
+    return found
 
 
-def _counts(table: Table, n: int, day: date) -> bool:
+def _entry(table: Table, n: int) -> Row:
     row = table.rows[n]
-    for column in ("list", "name", "from"):
+    for column in REQUIRED:
         if column not in row:
             raise SnapshotError("missing-value", table.place(n, column), "is empty")
-    start, end = _day(table, n, "from"), _day(table, n, "until")
-    return (start is None or start <= day) and (end is None or day < end)
+    for column in ("from", "until"):
+        _be_day(table, n, column)
+    entry: Row = {key: row[key] for key in COLUMNS[1:] if key in row}
+    named = row.get("kind", "symbol") == "symbol" and is_symbol(row["name"])
+    return {**entry, "elsewhere": True} if named else entry
 
 
-def _day(table: Table, n: int, column: str) -> date | None:
+def _be_day(table: Table, n: int, column: str) -> None:
     text = table.rows[n].get(column)
     try:
-        return None if text is None else date.fromisoformat(text)
+        if text is not None:
+            date.fromisoformat(text)
     except ValueError:
         raise SnapshotError("bad-value", table.place(n, column), "is not a date, such as 2026-06-15") from None

@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexorder.api.name_lists import lists_on
+from lexorder.api.name_lists import lists_in
 from lexorder.api.tabular import Table, read_document, read_table
 from lexorder.engine import literals
 from lexorder.engine.errors import SnapshotError
@@ -86,7 +85,7 @@ def read(paths: Paths, vocabulary: Vocabulary, time: str, *, account: str, trade
         "signals": [_signal(row, n, name) for n, row in enumerate(signals.rows)],
         "pairs": prices.pairs(),
         "traders": [{"id": trader, "role": role}],
-        "lists": lists_on(paths.lists, date.fromisoformat(time[:10])) if paths.lists else {},
+        "lists": lists_in(paths.lists) if paths.lists else {},
     }
     sources = {"positions": book.positions, "signals": signals, "instruments": prices.table, "market": prices.table}
     snapshot = _loaded(document, vocabulary, sources)

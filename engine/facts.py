@@ -19,8 +19,11 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from lexorder.engine import literals
-from lexorder.engine.dated_lists import in_force
+from lexorder.engine.covered import Coverage, Lists, lists_on
+from lexorder.engine.dated_lists import entries
 from lexorder.engine.errors import SnapshotError, shown
+from lexorder.engine.hierarchy import SECTIONS as ABOVE
+from lexorder.engine.hierarchy import Hierarchy, hierarchy
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.quantity import exact, fits_scale
 from lexorder.engine.rule import Facts
@@ -167,32 +170,25 @@ def _canonical(facts: Facts, entity: str, where: str) -> None:
             raise SnapshotError("not-canonical", f"{where}.{short}", message)
 
 
-def _canonical_lists(single: Facts, instruments: Iterable[Facts]) -> None:
-    """A listed name is a symbol, or an issuer or group as the reference data spells it."""
-    known = {facts.get(name) for facts in instruments for name in ("instrument.issuer", "instrument.group")}
-    for name, entries in single.items():
-        for entry in sorted(entries) if name.startswith("lists.") and isinstance(entries, frozenset) else ():
-            if not is_symbol(entry) and entry not in known:
-                message = f"{shown(entry)} matches no instrument or issuer; symbols are in upper case, without blanks"
-                raise SnapshotError("not-canonical", name, message)
-
-
 def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapshot:
     """A snapshot from a plain dictionary (see `docs/snapshot.md`). Raises SnapshotError."""
-    unknown = [key for key in document if key not in SECTIONS and key not in (*SINGLES, "time")]
+    sections = (*SECTIONS, *ABOVE, *SINGLES, "time")
+    unknown = [key for key in document if key not in sections]
     if unknown:
-        near = get_close_matches(str(unknown[0]), [*SECTIONS, *SINGLES, "time"], 1)
+        near = get_close_matches(str(unknown[0]), sections, 1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise SnapshotError("unknown-section", "document", f"{shown(str(unknown[0]))} is not a section{hint}")
     lists = {section: _section(document, section, vocabulary) for section in SECTIONS}
     moment, single = _single(document, vocabulary)
     if vocabulary.name("fill.date") is not None:
         lists["fills"] = [_dated(row, single["clock.date"]) for row in lists["fills"]]
-    _canonical_lists(single, lists["instruments"])
+    instruments, tree = _instruments(lists["instruments"], lists["market"]), hierarchy(document)
+    listed = _listed(document, vocabulary)
+    single |= lists_on(listed, _day(single), Coverage(instruments, tree))
     return Snapshot(
         time=moment,
         accounts=_keyed(lists["accounts"], "account.id", "accounts"),
-        instruments=_instruments(lists["instruments"], lists["market"]),
+        instruments=instruments,
         positions=_positions(lists["positions"]),
         working_orders=_unique(lists["working_orders"], "working_order.id", "working_orders"),
         fills=_unique(lists["fills"], "fill.id", "fills"),
@@ -202,22 +198,41 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
         traders=_keyed(lists["traders"], "trader.id", "traders"),
         strategies=_keyed(lists["strategies"], "strategy.id", "strategies"),
         single=single,
-        hash=snapshot_hash(moment, lists, single),
+        lists=listed,
+        hierarchy=tree,
+        hash=snapshot_hash(moment, lists, single, _reference(listed, tree)),
     )
 
 
 def _single(document: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[datetime, dict[str, Value]]:
-    """The instant, and the facts of the single sections; of the lists, what is in force on the trade date."""
+    """The instant, and the facts of the single sections but the lists, which need the instruments."""
     single: dict[str, Value] = {}
     for section in ("clock", "session", "firm", "fx"):
         single |= record(vocabulary, section, document.get(section, {}), section)
     moment = _moment(document, single)
     single |= {k: v for k, v in session_facts(moment).items() if k not in single}
+    return moment, single
+
+
+def _day(single: Facts) -> date:
     today = single["clock.date"]
+    assert isinstance(today, date)
+    return today
+
+
+def _listed(document: Mapping[str, Any], vocabulary: Vocabulary) -> Lists:
+    """The entries of every list, under names the vocabulary admits."""
     given = document.get("lists", {})
-    if isinstance(given, Mapping) and isinstance(today, date):
-        given = {name: in_force(entries, today, f"lists.{name}") for name, entries in given.items()}
-    return moment, single | record(vocabulary, "lists", given, "lists")
+    if not isinstance(given, Mapping):
+        raise SnapshotError("wrong-shape", "lists", "must be an object with one list for each name")
+    record(vocabulary, "lists", dict.fromkeys(given, ()), "lists")
+    return {str(name): entries(rows, f"lists.{name}") for name, rows in given.items() if rows is not None}
+
+
+def _reference(listed: Lists, tree: Hierarchy) -> dict[str, object]:
+    """Lists and hierarchy as the hash takes them; nothing where there is no more to them than rules read."""
+    written = {name: sorted((e.to_json() for e in found), key=canonical_bytes) for name, found in listed.items()}
+    return {**({"lists": written} if written else {}), **({"above": tree.to_json()} if tree != Hierarchy() else {})}
 
 
 def _dated(fill: dict[str, Value], today: Value) -> dict[str, Value]:
@@ -315,12 +330,15 @@ def canonical_bytes(document: object) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
-def snapshot_hash(moment: datetime, lists: Mapping[str, list[dict[str, Value]]], single: Facts) -> str:
-    """SHA-256 of a snapshot, whatever the order its things were given in."""
+def snapshot_hash(
+    moment: datetime, lists: Mapping[str, list[dict[str, Value]]], single: Facts, reference: Mapping[str, object]
+) -> str:
+    """SHA-256 of a snapshot, whatever the order its things were given in; `reference` is what stands beside them."""
     write: Callable[[Facts], dict[str, object]] = lambda facts: {k: plain(v) for k, v in facts.items()}  # noqa: E731
     document = {
         "time": moment.isoformat(),
         "single": write(single),
+        **reference,
         **{name: sorted((write(row) for row in rows), key=canonical_bytes) for name, rows in lists.items()},
     }
     return hashlib.sha256(canonical_bytes(document)).hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 
 from lexorder.engine.errors import SnapshotError, shown
 from lexorder.engine.facts import SECTIONS, SINGLES, load_order, load_snapshot, plain
+from lexorder.engine.hierarchy import SECTIONS as ABOVE
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.render import duration_text
 from lexorder.engine.rule import Facts, Phase, Rule
@@ -27,6 +28,8 @@ Record = dict[str, Any]
 _SECTION = {entity: section for section, entity in SECTIONS.items()}
 _SECTION["order"] = "orders"
 _PREFIX = {"order": "O", "working_order": "W", "fill": "F", "signal": "S", "pair": "P", "quote": "Q"}
+DERIVATIVES = ("option", "future")
+"""Kinds of instrument that are about another one; any other is about itself unless an example says otherwise."""
 _JUDGED = frozenset({Phase.PRE_TRADE, Phase.REBALANCE})
 
 
@@ -59,6 +62,7 @@ class _Maker:
         self.rule = rule
         self.rows = {entity: self.listed(given, entity) for entity in (*SECTIONS.values(), "order")}
         self.single = {name: _mapping(given.get(name, {}), name) for name in SINGLES}
+        self.above = {name: given[name] for name in ABOVE if name in given}
         self.refuse_unknown(given)
         self.add_missing()
         self.account = str(self.full("account", self.rows["account"][0])["id"])
@@ -76,7 +80,7 @@ class _Maker:
         return [dict(_mapping(row, entity)) for row in rows]
 
     def refuse_unknown(self, given: Mapping[str, object]) -> None:
-        known = {*SECTIONS, *SECTIONS.values(), *SINGLES, "order", "orders"}
+        known = {*SECTIONS, *SECTIONS.values(), *SINGLES, *ABOVE, "order", "orders"}
         for key in given:
             if key not in known:
                 raise SnapshotError(
@@ -100,7 +104,8 @@ class _Maker:
         document: Record = {name: dict(facts) for name, facts in self.single.items() if facts}
         document["clock"], document["time"] = self.clock()
         document["firm"] = self.full("firm", self.single["firm"])
-        document["lists"] = self.full("lists", self.single["lists"])
+        document["lists"] = {k: _listed(v) for k, v in self.full("lists", self.single["lists"]).items()}
+        document |= self.above
         for entity, section in _SECTION.items():
             if entity not in {"order", "instrument", "market"}:
                 document[section] = self.numbered(entity)
@@ -173,7 +178,8 @@ class _Maker:
             given.setdefault("mark", price)
         full = self.full("instrument", {**given, "symbol": symbol})
         if "issuer" not in given and symbol != self.usual_symbol("instrument"):
-            full |= {key: symbol for key in ("issuer", "group") if key not in given}
+            own = ("issuer", "group") if full.get("kind") in DERIVATIVES else ("issuer", "group", "underlying")
+            full |= {key: symbol for key in own if key not in given}
         if "mark" in given:
             full |= {key: given["mark"] for key in ("bid", "ask") if key not in given}
         return full
@@ -184,6 +190,13 @@ class _Maker:
     def given_of(self, entity: str, symbol: str) -> Record:
         rows = self.rows[entity]
         return next((dict(r) for r in rows if str(r.get("symbol", self.usual_symbol(entity))) == symbol), {})
+
+
+def _listed(entries: object) -> object:
+    """A list whose bare names need no instrument in the example: a rule is tested with whatever name reads well."""
+    rows = entries if isinstance(entries, list) else []
+    marked = [{"name": row, "elsewhere": True} if isinstance(row, str) else row for row in rows]
+    return marked if isinstance(entries, list) else entries
 
 
 def _example(name: Name) -> object:

@@ -9,12 +9,15 @@ Before: `vocabulary.py`, `terms.py`. After: `facts.py`, `evaluate.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
+from lexorder.engine.dated_lists import Entry
+from lexorder.engine.hierarchy import Hierarchy
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.records import Records
 from lexorder.engine.rule import Facts
 from lexorder.engine.terms import Value
 
@@ -34,21 +37,24 @@ class Snapshot:
     """Facts at `time`. Every mapping is from key to facts by vocabulary name.
 
     `instruments` holds both `instrument.*` and `market.*`; `positions` is by account, then symbol. `single` holds
-    clock, session, firm, lists and fx. `hash` is the SHA-256 of the canonical bytes of all of it.
+    clock, session, firm, lists and fx; there a list is what its entries (`lists`, by name) cover on the trade date.
+    `hash` is the SHA-256 of the canonical bytes of all of it.
     """
 
     time: datetime
     accounts: Mapping[str, Facts]
     instruments: Mapping[str, Facts]
     positions: Mapping[str, Mapping[str, Facts]]
-    working_orders: tuple[Facts, ...] = ()
-    fills: tuple[Facts, ...] = ()
-    signals: tuple[Facts, ...] = ()
-    pairs: tuple[Facts, ...] = ()
-    quotes: tuple[Facts, ...] = ()
+    working_orders: Sequence[Facts] = ()
+    fills: Sequence[Facts] = ()
+    signals: Sequence[Facts] = ()
+    pairs: Sequence[Facts] = ()
+    quotes: Sequence[Facts] = ()
     traders: Mapping[str, Facts] = field(default_factory=dict)
     strategies: Mapping[str, Facts] = field(default_factory=dict)
     single: Facts = field(default_factory=dict)
+    lists: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+    hierarchy: Hierarchy = field(default_factory=Hierarchy)
     hash: str = ""
 
     def records(self, entity: str, key: str) -> Facts | None:
@@ -102,8 +108,11 @@ class Projection:
         elif self.vocabulary.entities[collection].groups:
             yield from self._groups(collection)
         else:
-            everyone: tuple[Facts, ...] = getattr(self.snapshot, collection + "s")
+            everyone: Sequence[Facts] = getattr(self.snapshot, collection + "s")
             own = collection + ".account"
+            if isinstance(everyone, Records):
+                yield from everyone.of(self.account)
+                return
             yield from (m for m in everyone if m.get(own, self.account) in (self.account, "NONE"))
 
     def group_of(self, entity: str, symbol: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from typer.testing import CliRunner
 
 from lexorder.api import cli
 from lexorder.api.cli_rebalance import moment_of
-from lexorder.api.name_lists import lists_on
+from lexorder.api.name_lists import lists_in
 from lexorder.api.tabular import read_table
 from lexorder.engine.errors import LexorderError, SnapshotError, UsageError
 from lexorder.engine.verify import verify
@@ -188,21 +187,27 @@ def test_the_moment_is_new_yorks():
     assert moment_of("2026-01-15", "09:45") == "2026-01-15T09:45:00-05:00"
 
 
-def test_lists_are_dated(tmp_path):
+def test_lists_keep_their_dates_for_the_engine(tmp_path):
     (tmp_path / "a.csv").write_text(
-        "list,name,from,until,reason\nrestricted,ACME,2026-01-01,2026-06-01,x\nwatch,BETA,2026-02-01,,y\n"
+        "list,name,kind,from,until,reason\n"
+        "restricted,ACME,,2026-01-01,2026-06-01,x\nwatch,Beta Ltd,issuer,2026-02-01,,y\n"
     )
-    assert lists_on(tmp_path, date(2026, 5, 31)) == {"restricted": ["ACME"], "watch": ["BETA"]}
-    assert lists_on(tmp_path, date(2026, 6, 1)) == {"restricted": [], "watch": ["BETA"]}
-    assert lists_on(tmp_path, date(2026, 1, 31)) == {"restricted": ["ACME"], "watch": []}
-    assert lists_on(tmp_path / "none", date(2026, 1, 1)) == {}
+    first = {"name": "ACME", "from": "2026-01-01", "until": "2026-06-01", "reason": "x", "elsewhere": True}
+    second = {"name": "Beta Ltd", "kind": "issuer", "from": "2026-02-01", "reason": "y"}
+    assert lists_in(tmp_path) == {"restricted": [first], "watch": [second]}
+    assert lists_in(tmp_path / "none") == {}
+
+
+def test_a_folder_with_a_file_states_that_nobody_is_listed(tmp_path):
+    (tmp_path / "a.csv").write_text("list,name,from\n")
+    assert lists_in(tmp_path) == {"restricted": [], "watch": []}
 
 
 @pytest.mark.parametrize("row", ["restricted,ACME,soon,,x", "restricted,,2026-01-01,,x", "restricted,ACME,,,x"])
 def test_bad_list_rows_are_refused(tmp_path, row):
     (tmp_path / "a.csv").write_text(f"list,name,from,until,reason\n{row}\n")
     with pytest.raises(SnapshotError, match="row 2"):
-        lists_on(tmp_path, date(2026, 5, 31))
+        lists_in(tmp_path)
 
 
 def test_unknown_columns_come_with_the_nearest(tmp_path):

@@ -257,7 +257,8 @@ def leverage(case: Case) -> object:
 
 def restricted(case: Case) -> object:
     """A list of symbols that are not traded, or, where the case only logs, that are watched."""
-    symbol, named = case.order["symbol"], list(case.given["restricted"])
+    symbol = case.order["symbol"]
+    named = [{"name": name, "elsewhere": True} for name in case.given["restricted"]]
     stops = case.given.only("mode", "fail", "log") == "fail"
     lists = {"restricted": named if stops else [], "watch": [] if stops else named}
     snapshot = asking.document(instruments=[asking.instrument(symbol, "1")], lists=lists)
