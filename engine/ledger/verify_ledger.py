@@ -1,7 +1,7 @@
 """Verify a ledger without lexorder: `python verify_ledger.py LEDGER [--shard N] [--heads FILE --key PEM]`.
 
-In: an SQLite file of the ledger or an export in lines of JSON; signed heads and the public key to check them with.
-Out: what is wrong, with the number of the record, then `SOUND` or `NOT SOUND`; exit code 0 sound, 1 not sound, 2 when
+In: an SQLite file of the ledger, an export in lines of JSON, or the proof of one record by `lexorder ledger prove`;
+signed heads and the public key to check them with. Out: what is wrong, with the number of the record, then `SOUND` or `NOT SOUND`; exit code 0 sound, 1 not sound, 2 when
 it could not be checked. Guaranteed: standard library only (signatures need `cryptography`); the records are read one by
 one and never written. Why everything is stated here a second time, encoding and tree: a copy of the writer's code would
 repeat the writer's mistakes. To be read in full and copied.
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 FINDINGS_MAX = 20
 TEXTS, KEYS = ("kind", "at", "ref", "account"), ("seq", "kind", "at", "ref", "account", "body", "prev", "hash")
 HEAD_KEYS = ("format", "shard", "size", "root", "hash", "at", "signature")
+PROOF = b'{"format":"lexorder-proof-1"'
 Entry = tuple[Any, ...]  # seq, kind, at, ref, account, body, prev, hash: as found, of whatever type
 Nodes = dict[tuple[int, int], bytes]
 Check = Callable[[bytes, bytes], bool]  # signature, message
@@ -137,7 +138,7 @@ def _expected_heads(
 def _compare(heads: Iterable[dict[str, Any]], stack: Stack, last: bytes, found: list[str]) -> None:
     other = (head for head in heads if (head["root"], head["hash"]) != (stack.root().hex(), last.hex()))
     found.extend(
-        f"record {stack.size - 1}: it or one before it is not the one signed at {head['at']}" for head in other
+        f"record {stack.size - 1}: it or one before it is not what was signed at {head['at']}" for head in other
     )
 
 
@@ -222,13 +223,55 @@ def signature_check(path: Path) -> Check:
     return signed
 
 
+def check_proof(text: str, signed: Check | None) -> Result:
+    """The proof of one record: its hash, its path to the root, the signature of the head that names the root."""
+    try:
+        proof = json.loads(text)
+        record, head, path = proof["record"], proof["head"], [bytes.fromhex(node) for node in proof["path"]]
+        entry = _entry_of_line((json.dumps(record, separators=(",", ":")) + "\n").encode())
+        size, root = proof["size"], proof["root"]
+        digest = record_hash(entry)
+        if digest is None or digest != entry[7]:
+            return Result(("the record's content is not what its hash says",), 1, 0)
+        if type(size) is not int or folded(digest, entry[0], size, path) != bytes.fromhex(root):
+            return Result((f"record {entry[0]}: its path does not lead to the root",), 1, 0)
+        if head is None:
+            return Result((), 1, 0)
+        found: list[str] = []
+        known = _expected_heads([{key: head[key] for key in HEAD_KEYS}], signed, head["shard"], found)
+        if not found and [named["root"] for named in known.get(size, ())] != [root]:
+            found.append("the signed head names another root")
+        return Result(tuple(found), 1, 0 if found else 1)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return Result(("the text is not a proof",), 0, 0)
+
+
+def folded(data: bytes, seq: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root to which a path leads, by RFC 6962's own division of the tree, from the top down; empty if it cannot."""
+    if not 0 <= seq < size:
+        return b""
+    if size == 1:
+        return b"" if path else sha256(b"\0" + data).digest()
+    if not path:
+        return b""
+    left = 1 << ((size - 1).bit_length() - 1)
+    if seq < left:
+        return sha256(b"\1" + folded(data, seq, left, path[:-1]) + path[-1]).digest()
+    return sha256(b"\1" + path[-1] + folded(data, seq - left, size - left, path[:-1])).digest()
+
+
 def check_file(path: Path, shard: int, heads: Sequence[dict[str, Any]], signed: Check | None) -> Result:
     """A file, whichever of the two kinds it is. Raises UnreadableError."""
     try:
         with path.open("rb") as file:
-            if file.read(15) != b"SQLite format 3":
+            start = file.read(len(PROOF))
+            if start == PROOF:
+                return check_proof(path.read_text("ascii"), signed)
+            if not start.startswith(b"SQLite format 3"):
                 return check(entries_of_lines(path), heads, signed, None, shard)
         return check(entries_of_sqlite(path, shard), heads, signed, nodes_of_sqlite(path, shard), shard)
+    except UnicodeDecodeError:
+        return Result(("the text is not a proof",), 0, 0)
     except OSError as error:
         raise UnreadableError(f"the ledger: {error.strerror}") from None
     except (sqlite3.Error, OverflowError) as error:
@@ -238,21 +281,21 @@ def check_file(path: Path, shard: int, heads: Sequence[dict[str, Any]], signed: 
 def main(arguments: list[str]) -> int:
     """Check what the command line names, print the answer, return the exit code."""
     parser = argparse.ArgumentParser(description="Verify a ledger of lexorder.")
-    parser.add_argument("ledger", type=Path)
+    parser.add_argument("ledger", type=Path, help="SQLite file, export or proof")
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--heads", type=Path, help="signed heads, heads-<shard>.jsonl")
     parser.add_argument("--key", type=Path, help="public key of the heads, PEM")
     options = parser.parse_args(arguments)
     try:
-        if (options.heads is None) != (options.key is None):
-            raise UnreadableError("--heads and --key belong together")
+        if options.heads is not None and options.key is None:
+            raise UnreadableError("--heads needs --key")
         heads = heads_of(options.heads) if options.heads else []
         signed = signature_check(options.key) if options.key else None
         result = check_file(options.ledger, options.shard, heads, signed)
     except UnreadableError as error:
         sys.stdout.write(f"NOT CHECKED {error}\n")
         return 2
-    sys.stdout.write("\n".join((*result.findings, summary(result, bool(heads)), "")))
+    sys.stdout.write("\n".join((*result.findings, summary(result, options.key is not None), "")))
     return 1 if result.findings else 0
 
 

@@ -1,0 +1,142 @@
+"""`lexorder ledger`: verify the record, prove that something is in it, export it, list and sign its heads.
+
+In: the address of a ledger, by default the one that `lexorder serve` uses with the same environment. Out: text, or one
+JSON document for each proof; `verify` exits with 1 when it finds something. Guaranteed: records are only read.
+Refused by `LedgerError`, which `cli.py` words: no ledger there, no such record.
+Before: `engine/ledger/`. After: `cli.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lexorder.api.service.settings import from_environment
+from lexorder.engine.ledger import audit, verify_ledger
+from lexorder.engine.ledger.database import Database
+from lexorder.engine.ledger.errors import LedgerError
+from lexorder.engine.ledger.heads import HeadLog, signing_key
+from lexorder.engine.ledger.ledger import Ledger
+from lexorder.engine.ledger.lines import line_of
+from lexorder.engine.ledger.record import instant
+
+app = typer.Typer(help="Verify, prove and export what was recorded.", no_args_is_help=True)
+
+KEY_FILE = "heads.key.pem"
+"""The signing key's name in the data directory."""
+
+Address = Annotated[
+    str | None, typer.Option("--ledger", help="sqlite:////folder/file or postgresql://…; the service's by default.")
+]
+Shard = Annotated[int, typer.Option(help="Which chain.", min=0)]
+Heads = Annotated[Path | None, typer.Option("--heads", help="Folder of the signed heads; the service's by default.")]
+Key = Annotated[Path | None, typer.Option("--key", help="Public key; the one beside the heads by default.")]
+
+
+@app.command()
+def verify(ledger: Address = None, shard: Shard = 0, heads: Heads = None, key: Key = None) -> None:
+    """Recompute every hash and compare with the signed heads. Exit code 1 if anything is wrong."""
+    signed, beside = audit.trusted_heads(_heads_folder(heads), shard)
+    trusted = key or beside
+    result = audit.audit(_database(ledger), shard, signed, trusted)
+    for finding in result.findings:
+        typer.echo(finding)
+    typer.echo(verify_ledger.summary(result, bool(signed)))
+    if result.findings:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prove(
+    ref: Annotated[str, typer.Argument(metavar="ID", help="Decision or event id.", show_default=False)],
+    kind: Annotated[str | None, typer.Option(help="Only records of this kind.")] = None,
+    ledger: Address = None,
+    shard: Shard = 0,
+    heads: Heads = None,
+) -> None:
+    """Print the proof that a record is in the ledger; `verify_ledger.py` checks it."""
+    signed, _ = audit.trusted_heads(_heads_folder(heads), shard)
+    reader = Ledger.open(_address(ledger), shard, read_only=True)
+    try:
+        typer.echo(audit.proof(reader, audit.record_about(reader, ref, kind), signed))
+    finally:
+        reader.close()
+
+
+@app.command()
+def consistency(
+    old: Annotated[int, typer.Argument(metavar="A", help="The smaller number of records.", min=0)],
+    new: Annotated[int, typer.Argument(metavar="B", help="The larger one.", min=0)],
+    ledger: Address = None,
+    shard: Shard = 0,
+) -> None:
+    """Print the proof that the first A records were unchanged when there were B."""
+    reader = Ledger.open(_address(ledger), shard, read_only=True)
+    try:
+        typer.echo(audit.consistency(reader, old, new))
+    finally:
+        reader.close()
+
+
+@app.command("heads")
+def list_heads(
+    ledger: Address = None,
+    shard: Shard = 0,
+    heads: Heads = None,
+    key: Key = None,
+    sign: Annotated[bool, typer.Option("--sign", help="Sign what the ledger holds now, first.")] = False,
+) -> None:
+    """List the signed heads. Exit code 1 if a signature is wrong."""
+    folder = _heads_folder(heads)
+    if sign:
+        _sign(_address(ledger), shard, folder)
+    signed, beside = audit.trusted_heads(folder, shard)
+    trusted = key or beside
+    good = audit.signatures(signed, trusted) if trusted else []
+    for head, valid in zip(signed, good, strict=True):
+        typer.echo(f"{head.at}  {head.size:>10}  {head.root}  {'signed' if valid else 'NOT SIGNED BY THIS KEY'}")
+    if not all(good):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="File to write; must not exist.", show_default=False)],
+    ledger: Address = None,
+    shard: Shard = 0,
+) -> None:
+    """Write all records as lines of JSON, which `verify_ledger.py` can check."""
+    reader = Ledger.open(_address(ledger), shard, read_only=True)
+    try:
+        with target.open("x", encoding="ascii") as file:
+            file.writelines(line_of(record) + "\n" for record in reader.read())
+        typer.echo(f"{reader.committed} records")
+    except OSError as error:
+        raise LedgerError("ledger-unavailable", f"the export cannot be written: {error.strerror}") from None
+    finally:
+        reader.close()
+
+
+def _sign(address: str, shard: int, folder: Path) -> None:
+    """One head more, with the service's key."""
+    key = signing_key(from_environment().data_dir / KEY_FILE)
+    reader = Ledger.open(address, shard, read_only=True)
+    try:
+        HeadLog(folder, shard, key).write(reader, instant(datetime.now(UTC)))
+    finally:
+        reader.close()
+
+
+def _address(given: str | None) -> str:
+    return given or from_environment().url
+
+
+def _database(given: str | None) -> Database:
+    return Database(_address(given), read_only=True)
+
+
+def _heads_folder(given: Path | None) -> Path:
+    return given or from_environment().second_place
