@@ -23,9 +23,12 @@ from lexorder.engine.terms import Field, Term, Value
 
 def measured_names(rules: Iterable[Rule]) -> tuple[str, ...]:
     """The measured names these rules read, sorted."""
-    return tuple(
-        sorted({n.name for r in rules for t in _terms(r) for n in t.walk() if isinstance(n, Field)} & REGISTRY.keys())
-    )
+    return tuple(sorted({name for rule in rules for name in names_read(rule)} & REGISTRY.keys()))
+
+
+def names_read(rule: Rule) -> frozenset[str]:
+    """The vocabulary names a rule reads, definitions expanded."""
+    return frozenset(n.name for t in _terms(rule) for n in t.walk() if isinstance(n, Field))
 
 
 def _terms(rule: Rule) -> Iterable[Term]:

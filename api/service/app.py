@@ -1,0 +1,86 @@
+"""The application: every route behind the guard.
+
+In: a `Service`. Out: an ASGI application for the server. Guaranteed: the order check runs before the framework is
+asked; everything else is ordinary FastAPI, documented at `/openapi.json`; whatever is not in `roles.yaml` is refused.
+Refused: nothing here. Before: `service.py`, `orders.py`, `routes_*.py`. After: `cli_serve.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version as installed
+from typing import Any
+
+from fastapi import FastAPI
+
+from lexorder.api.service import (
+    problems,
+    routes_orders,
+    routes_probes,
+    routes_state,
+)
+from lexorder.api.service.guard import Guard
+from lexorder.api.service.orders import PATH as CHECK
+from lexorder.api.service.orders import OrderCheck
+from lexorder.api.service.service import Service
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+DESCRIPTION = "Pre-trade compliance, rebalances with certificates, and the record of both. Amounts are decimal strings."
+
+ROUTES = (routes_probes, routes_orders, routes_state)
+"""Modules with `router(service)`."""
+
+
+class Application(FastAPI):
+    """FastAPI, with the order check answered before it."""
+
+    check: OrderCheck | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if self.check is not None and scope["type"] == "http" and scope["path"] == CHECK and scope["method"] == "POST":
+            await self.check(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+
+def create_app(service: Service) -> Application:
+    """The application without its guard."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = Application(
+        title="lexorder",
+        version=installed("lexorder"),
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        docs_url="/docs" if service.settings.docs else None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.access = service.access
+    problems.install(app)
+    for module in ROUTES:
+        app.include_router(module.router(service))
+    app.check = OrderCheck(service)
+    return app
+
+
+def guarded(service: Service) -> Guard:
+    """What the server runs."""
+    settings = service.settings
+    return Guard(
+        create_app(service),
+        service.access,
+        open_metrics=settings.open_metrics,
+        rate_per_key=int(settings.rate_per_key),
+    )

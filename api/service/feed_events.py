@@ -1,0 +1,212 @@
+"""Rows of a feed to the events a desk understands.
+
+In: the feed's name, rows as decoded JSON, the desk's present facts. Out: typed events, and a check that all of them
+will be taken, so that a batch is taken whole or not at all. Guaranteed: every value goes through `facts.record`; the
+cash of a fill is exact: minus signed quantity × price × multiplier × exchange rate, minus the fee. Refused by
+SnapshotError, naming the row: unknown names, values that do not fit, things that are not there, a fill larger than its
+working order. Before: `engine/events.py`, `engine/facts.py`. After: `floor.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from lexorder.engine import events as e
+from lexorder.engine.dated_lists import entries
+from lexorder.engine.errors import SnapshotError
+from lexorder.engine.facts import record
+from lexorder.engine.listing import ListChanged
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.rule import Facts
+from lexorder.engine.snapshot import Projection, Snapshot, Subject, read, signed
+
+NOTHING = Fraction(0)
+
+Told = e.Event | ListChanged
+"""What a desk can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What rows are read against: the vocabulary, the desk's snapshot, its working orders by id."""
+
+    vocabulary: Vocabulary
+    snapshot: Snapshot
+    working: Mapping[str, Facts]
+
+
+def events_of(feed: str, body: Mapping[str, Any], known: Known) -> tuple[Told, ...]:
+    """The events of one batch, in order. Raises SnapshotError, KeyError for a feed that is none."""
+    found = tuple(_READERS[feed](body, known))
+    _admissible(found, known)
+    return found
+
+
+def _rows(body: Mapping[str, Any], key: str = "items") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    rows = body.get(key) or []
+    if not isinstance(rows, Sequence) or isinstance(rows, str):
+        raise SnapshotError("wrong-shape", key, "must be a list")
+    for n, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise SnapshotError("wrong-shape", f"{key}[{n}]", "must be an object")
+        yield f"{key}[{n}]", row
+
+
+def _key(facts: Facts, name: str, where: str) -> str:
+    found = facts.get(name)
+    if not isinstance(found, str):
+        raise SnapshotError("missing-key", where, f"has no `{name.split('.', 1)[1]}`")
+    return found
+
+
+def _accounts(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    for where, row in _rows(body):
+        facts = record(known.vocabulary, "account", row, where)
+        key = _key(facts, "account.id", where)
+        yield e.AccountChanged(key, facts) if key in known.snapshot.accounts else e.AccountSet(key, facts)
+    for where, row in _rows(body, "traders"):
+        facts = record(known.vocabulary, "trader", row, where)
+        key = _key(facts, "trader.id", where)
+        yield e.TraderChanged(key, facts) if key in known.snapshot.traders else e.TraderSet(key, facts)
+    for where, row in _rows(body, "strategies"):
+        facts = record(known.vocabulary, "strategy", row, where)
+        key = _key(facts, "strategy.id", where)
+        yield e.StrategySet(key, {**known.snapshot.strategies.get(key, {}), **facts})
+
+
+def _prices(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    for where, row in _rows(body):
+        facts = _instrument(row, known.vocabulary, where)
+        key = _key(facts, "instrument.symbol", where)
+        there = key in known.snapshot.instruments
+        yield e.InstrumentChanged(key, facts) if there else e.InstrumentSet(key, facts)
+    for where, row in _rows(body, "quotes"):
+        facts = record(known.vocabulary, "quote", row, where)
+        _key(facts, "quote.id", where)
+        yield e.QuoteSet(facts)
+    single: dict[str, Any] = {}
+    for section in ("session", "fx", "firm"):
+        given = body.get(section)
+        if given is not None:
+            single |= record(known.vocabulary, section, given, section)
+    if single:
+        yield e.SingleChanged(single)
+
+
+def _instrument(row: Mapping[str, Any], vocabulary: Vocabulary, where: str) -> dict[str, Any]:
+    """Names of `instrument` and of `market`, whichever has them."""
+    market = {k: v for k, v in row.items() if not vocabulary.name(f"instrument.{k}") and vocabulary.name(f"market.{k}")}
+    own = {k: v for k, v in row.items() if k not in market}
+    return record(vocabulary, "instrument", own, where) | record(vocabulary, "market", market, where)
+
+
+def _positions(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    for where, row in _rows(body):
+        facts = record(known.vocabulary, "position", row, where)
+        account, symbol = _key(facts, "position.account", where), _key(facts, "position.symbol", where)
+        yield e.PositionSet(account, symbol, {"position.before.quantity": NOTHING, **facts})
+
+
+def _working(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    for where, row in _rows(body):
+        action = row.get("action", "set")
+        if action not in ("set", "remove"):
+            raise SnapshotError("bad-value", f"{where}.action", "is not one of set, remove")
+        facts = record(known.vocabulary, "working_order", {k: v for k, v in row.items() if k != "action"}, where)
+        key = _key(facts, "working_order.id", where)
+        if action == "remove" or key in known.working:
+            yield e.WorkingRemoved(key)
+        if action == "set":
+            for short in ("account", "symbol", "side", "quantity", "price"):
+                if f"working_order.{short}" not in facts:
+                    raise SnapshotError("missing-key", where, f"has no `{short}`")
+            yield e.WorkingAdded(facts)
+
+
+def _fills(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    for where, row in _rows(body):
+        extra = {k: row[k] for k in ("fee",) if k in row}
+        facts = record(known.vocabulary, "fill", {k: v for k, v in row.items() if k not in extra}, where)
+        for short in ("id", "account", "symbol", "side", "quantity", "price"):
+            if f"fill.{short}" not in facts:
+                raise SnapshotError("missing-key", where, f"has no `{short}`")
+        fee = record(known.vocabulary, "order", {"flat_fee": extra.get("fee", "0")}, where)["order.flat_fee"]
+        order = str(facts.get("fill.order", ""))
+        yield e.Fill(
+            account=str(facts["fill.account"]),
+            symbol=str(facts["fill.symbol"]),
+            side=str(facts["fill.side"]),
+            quantity=facts["fill.quantity"],  # type: ignore[arg-type]
+            cash=_cash(facts, known, where) - fee,  # type: ignore[operator]
+            working_order=order if order in known.working else "",
+            facts=facts,
+        )
+
+
+def _cash(facts: Facts, known: Known, where: str) -> Fraction:
+    symbol, account = str(facts["fill.symbol"]), str(facts["fill.account"])
+    instrument = known.snapshot.instruments.get(symbol)
+    if instrument is None or account not in known.snapshot.accounts:
+        raise SnapshotError("unknown-thing", where, "names an account or instrument that is not known")
+    stack = (Subject("instrument", symbol, instrument),)
+    seen = Projection(known.snapshot, known.vocabulary, account, (), (), {})
+    rate = read(seen, stack, "instrument.fx", "")
+    multiplier = read(seen, stack, "instrument.multiplier", "")
+    moved = signed(str(facts["fill.side"]), facts["fill.quantity"])  # type: ignore[arg-type]
+    return -moved * facts["fill.price"] * rate * multiplier  # type: ignore[operator]
+
+
+def _lists(body: Mapping[str, Any], known: Known) -> Iterator[Told]:
+    for where, row in _rows(body):
+        name = row.get("list")
+        if not isinstance(name, str) or known.vocabulary.name(f"lists.{name}") is None:
+            raise SnapshotError("unknown-name", f"{where}.list", "is not the name of a list of the vocabulary")
+        yield ListChanged(name, entries(row.get("entries", []), f"{where}.entries"))
+
+
+def _signals(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    for where, row in _rows(body):
+        facts = record(known.vocabulary, "signal", row, where)
+        _key(facts, "signal.id", where)
+        yield e.SignalSet(facts)
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], Known], Iterator[Told]]] = {
+    "accounts": _accounts,
+    "positions": _positions,
+    "prices": _prices,
+    "fills": _fills,
+    "working-orders": _working,
+    "lists": _lists,
+    "signals": _signals,
+}
+
+
+def _admissible(events: Sequence[Told], known: Known) -> None:
+    """Refuse the batch when the desk would refuse one of its events after having taken others."""
+    left = {order: facts["working_order.quantity"] for order, facts in known.working.items()} if events else {}
+    filling = any(isinstance(event, e.Fill) for event in events)
+    recorded = {facts["fill.id"] for facts in known.snapshot.fills} if filling else set()
+    for n, event in enumerate(events):
+        if isinstance(event, e.WorkingRemoved):
+            if left.pop(event.id, None) is None:
+                raise SnapshotError("unknown-thing", f"items[{n}]", "is no working order")
+        elif isinstance(event, e.WorkingAdded):
+            key = str(event.facts["working_order.id"])
+            if key in left:
+                raise SnapshotError("duplicate-thing", f"items[{n}]", "is twice in this batch")
+            left[key] = event.facts["working_order.quantity"]
+        elif isinstance(event, e.Fill):
+            if event.facts["fill.id"] in recorded:
+                raise SnapshotError("duplicate-thing", f"items[{n}].id", "was told before")
+            recorded.add(event.facts["fill.id"])
+            if event.working_order:
+                rest = left.get(event.working_order, NOTHING) - event.quantity  # type: ignore[operator]
+                if rest < 0:
+                    raise SnapshotError(
+                        "out-of-bounds", f"items[{n}].quantity", "is more than its working order has left"
+                    )
+                left[event.working_order] = rest

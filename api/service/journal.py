@@ -1,0 +1,173 @@
+"""Between the event loop and the ledger: nothing is answered before its record is durable.
+
+In: records as the floor writes them. Out: a future that is done when the record is committed; listeners hear of each
+record then and not before. Guaranteed: when a commit fails, every waiting answer becomes 503 `ledger-unavailable`, and
+nothing is decided until the ledger is back and the floor was rebuilt from what is really in it; what was refused in
+between is counted and recorded then. Refused by `Problem` 503: everything while the ledger is down. Why the floor is
+rebuilt: it had already taken over steps that nobody will ever find in the ledger. Before: `engine/ledger/`.
+After: `orders.py`, the routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from lexorder.api.service.problems import Problem
+from lexorder.engine.errors import LexorderError
+from lexorder.engine.ledger.record import Record, chained, instant
+
+log = structlog.get_logger("lexorder.journal")
+
+RETRY_S = 0.5
+"""How often a ledger that is down is tried again."""
+
+Listener = Callable[[Record], None]
+
+
+class Keeper(Protocol):
+    """What the journal needs of a ledger."""
+
+    committed: int
+    size: int
+    on_batch: Callable[[list[Any], BaseException | None], None]
+
+    def append(self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /) -> Record:
+        """Take a record."""
+        ...
+
+    def recover(self) -> list[Record]:
+        """Go on after a failure."""
+        ...
+
+
+class NoLedger:
+    """A ledger that keeps nothing, for measuring what keeping costs. Answers at once, durable never."""
+
+    def __init__(self) -> None:
+        self.committed = self.size = 0
+        self.on_batch: Callable[[list[Any], BaseException | None], None] = lambda _done, _error: None
+
+    def append(self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /) -> Record:
+        """A record that nobody will find again."""
+        self.size = self.committed = self.size + 1
+        record = chained(self.size - 1, bytes(32), kind, at, ref, account, body)
+        done(None)
+        return record
+
+    def recover(self) -> list[Record]:
+        """Nothing to do."""
+        return []
+
+
+class Journal:
+    """The one way to the ledger. `wall` gives the time of records, `rebuild` a floor from the ledger after a failure."""
+
+    def __init__(
+        self, ledger: Keeper, wall: Callable[[], datetime], rebuild: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self.ledger = ledger
+        self.wall = wall
+        self.rebuild = rebuild
+        self.listeners: list[Listener] = []
+        self.down = ""
+        self.refused: Counter[str] = Counter()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._recovery: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """From within the event loop, before the first record."""
+        self._loop = asyncio.get_running_loop()
+        if not isinstance(self.ledger, NoLedger):
+            self.ledger.on_batch = self._from_writer
+
+    def require(self, what: str) -> None:
+        """Nothing while the ledger works. Raises Problem 503 and counts what was refused."""
+        if self.down:
+            self.refused[what] += 1
+            raise unavailable()
+
+    def take(self, kind: str, ref: str, account: str, body: bytes) -> tuple[Record, asyncio.Future[None]]:
+        """A record and the future of its being durable. Raises Problem 503."""
+        self.require(kind)
+        assert self._loop is not None
+        waiting: asyncio.Future[None] = self._loop.create_future()
+
+        def done(error: BaseException | None) -> None:
+            if waiting.done():  # the client has gone: its request was cancelled
+                return
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(unavailable())
+
+        try:
+            record = self.ledger.append(kind, ref, account, body, instant(self.wall()), done)
+        except LexorderError as error:
+            self._failed(error)
+            raise unavailable() from None
+        return record, waiting
+
+    async def write(self, kind: str, ref: str, account: str, body: Any) -> Record:
+        """Record something and wait until it is durable. Raises Problem 503."""
+        record, waiting = self.take(kind, ref, account, msgspec.json.encode(body))
+        await waiting
+        self.tell(record)
+        return record
+
+    def tell(self, record: Record) -> None:
+        """Let the listeners hear of a durable record."""
+        for listener in self.listeners:
+            listener(record)
+
+    # ---- failure ---------------------------------------------------------------------------------
+
+    def _from_writer(self, waiting: list[Any], error: BaseException | None) -> None:
+        """From the writer's thread: one hop for a whole batch."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._settle, waiting, error)
+
+    def _settle(self, waiting: list[Any], error: BaseException | None) -> None:
+        if error is not None:
+            self._failed(error)
+        for done in waiting:
+            done(error)
+
+    def _failed(self, error: BaseException) -> None:
+        if self.down:
+            return
+        self.down = error.code if isinstance(error, LexorderError) else "ledger-unavailable"
+        log.error("ledger-down", code=self.down)
+        assert self._loop is not None
+        self._recovery = self._loop.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Try until the ledger is back, rebuild the floor from it, and record what was refused."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            try:
+                await asyncio.to_thread(self.ledger.recover)
+                if self.rebuild is not None:
+                    await self.rebuild()
+            except Exception as error:  # whatever it is, nothing may be decided without a ledger
+                log.warning("ledger-still-down", kind=type(error).__name__)
+                continue
+            code, self.down = self.down, ""
+            refused, self.refused = dict(self.refused), Counter()
+            log.info("ledger-back", refused=sum(refused.values()))
+            try:
+                await self.write("outage", code, "", {"code": code, "refused": refused})
+            except Problem:
+                self.refused.update(refused)
+            return
+
+
+def unavailable() -> Problem:
+    """The answer while nothing can be recorded."""
+    return Problem(503, "ledger-unavailable", "Nothing can be recorded at the moment, so nothing is approved.")

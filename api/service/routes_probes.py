@@ -1,0 +1,56 @@
+"""`/healthz`, `/readyz`, `/metrics`: what the machinery around the service asks.
+
+In: nothing. Out: whether the process lives, whether it decides, what it counted. Guaranteed: `/healthz` answers as long
+as the event loop turns; `/readyz` is 200 only when an order would be decided and recorded now. Refused: nothing.
+Before: `service.py`. After: `app.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+
+from lexorder.api.service.access import require
+from lexorder.api.service.metrics import CONTENT_TYPE
+from lexorder.api.service.principal import Principal
+from lexorder.api.service.service import Service
+
+
+def router(service: Service) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["probes"])
+
+    @routes.get("/healthz")
+    async def alive() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def ready() -> dict[str, Any]:
+        """Orders are decided and recorded. 503 otherwise."""
+        service.ready()
+        desk = service.floor.standing
+        return {
+            "status": "ready",
+            "shard": service.settings.shard,
+            "time": desk.snapshot.time.isoformat(),
+            "rulebook": desk.book.hash,
+            "doubts": service.floor.doubts,
+        }
+
+    if service.settings.open_metrics:
+
+        @routes.get("/metrics")
+        async def open_metrics() -> Response:
+            """Counts for Prometheus."""
+            return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+    else:
+
+        @routes.get("/metrics")
+        async def metrics(_who: Annotated[Principal, Depends(require("/metrics"))]) -> Response:
+            """Counts for Prometheus."""
+            return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+    return routes

@@ -1,0 +1,165 @@
+"""One shard of the service: its ledger, its floor, its doors, and how it starts, fails and stops.
+
+In: settings. Out: `Service`, which every route works with. Guaranteed: what a start finds in the ledger is what the
+floor is; nothing is answered that changes something before its record is durable; while the ledger is down, or the
+floor is being rebuilt, everything that decides answers 503. Refused by `LedgerError` and `UsageError` at the start:
+a ledger that is broken or written by somebody else. Before: `floor.py`, `journal.py`, `access.py`. After: `app.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from lexorder.api.service.access import Access
+from lexorder.api.service.feeds import FEEDS
+from lexorder.api.service.floor import Floor
+from lexorder.api.service.journal import Journal, Keeper, NoLedger, unavailable
+from lexorder.api.service.key_sets import KeySet
+from lexorder.api.service.keys import KeyStore, first_key
+from lexorder.api.service.metrics import Metrics
+from lexorder.api.service.oidc import Issuer, Tokens
+from lexorder.api.service.principal import Principal
+from lexorder.api.service.problems import Problem
+from lexorder.api.service.repeats import Repeats
+from lexorder.api.service.restoring import first_records, restore
+from lexorder.api.service.roles import shipped_matrix
+from lexorder.api.service.running_clock import RunningClock, wall_now
+from lexorder.api.service.settings import Settings, feed_ages
+from lexorder.engine.desk import shipped_vocabulary
+from lexorder.engine.errors import LexorderError, UsageError
+from lexorder.engine.ledger.database import Database
+from lexorder.engine.ledger.ledger import Ledger
+from lexorder.engine.ledger.record import Record
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.vocabulary import load as load_vocabulary
+
+log = structlog.get_logger("lexorder.service")
+
+
+class Service:
+    """Everything a route needs; made by `open`, used from one event loop."""
+
+    def __init__(self, settings: Settings, vocabulary: Vocabulary, ledger: Ledger | None, access: Access) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.ledger = ledger
+        self.access = access
+        self.clock = RunningClock(settings.clock)
+        self.floor = self._new_floor()
+        self.repeats = Repeats()
+        self.metrics = Metrics(settings.shard, feeds=FEEDS)
+        keeper: Keeper = ledger if ledger is not None else NoLedger()
+        self.journal = Journal(keeper, wall_now, self.rebuild)
+        self.standing = False
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """Open ledger and keys. Raises LedgerError, UsageError, RuleFileError."""
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        own = settings.rules / "vocabulary.yaml"
+        vocabulary = load_vocabulary(own) if own.is_file() else shipped_vocabulary()
+        durability = "normal" if settings.ledger == "normal" else "full"
+        ledger = None if settings.ledger == "off" else Ledger.open(settings.url, settings.shard, durability=durability)
+        # Keys live beside the records; without a ledger they still need a database.
+        database = Database(settings.url)
+        database.create()
+        keys = KeyStore(database)
+        written = first_key(keys, settings.data_dir, settings.admin_key)
+        if written is not None:
+            log.info("admin-key-written", file=str(written))
+        return cls(settings, vocabulary, ledger, Access(keys, _tokens(settings)))
+
+    def _new_floor(self) -> Floor:
+        return Floor(self.vocabulary, self.clock, feed_ages(self.settings.feed_ages), self.settings.tick_s)
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """From within the event loop: rebuild the floor, or make its first records, and open the doors."""
+        self.access.start()
+        self.journal.start()
+        await self.rebuild()
+        if self.floor.desk is None:
+            for kind, ref, body in first_records(self.settings.rules, self.floor):
+                await self.step(kind, ref, "", body)
+        self.standing = True
+
+    async def stop(self) -> None:
+        """Let what is waiting be committed, then close everything."""
+        self.standing = False
+        self.access.stop()
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.close)
+
+    async def rebuild(self) -> None:
+        """A floor from what is in the ledger, in place of the one there is."""
+        if self.ledger is None:
+            return
+        floor = self._new_floor()
+        await asyncio.to_thread(restore, floor, self.ledger)
+        self.floor = floor
+        self.repeats = Repeats()
+
+    def ready(self) -> None:
+        """Nothing when orders can be decided. Raises Problem 503."""
+        if not self.standing:
+            raise Problem(503, "not-ready", "The service is starting or stopping; nothing is approved.")
+        if self.journal.down:
+            self.journal.require("request")
+
+    # ---- steps -----------------------------------------------------------------------------------
+
+    async def step(self, kind: str, ref: str, account: str, body: Mapping[str, Any]) -> Record:
+        """Take a step over and record it; returns when it is durable. Raises what the floor refuses, Problem 503."""
+        self.journal.require(kind)
+        try:
+            self.floor.apply(kind, body)
+        except (LexorderError, Problem):
+            raise
+        except Exception:
+            # The floor may have taken half of it: only what the ledger says is true.
+            log.exception("step-failed", kind=kind)
+            await self.rebuild()
+            raise
+        record, durable = self.journal.take(kind, ref, account, msgspec.json.encode(body))
+        await durable
+        self.journal.tell(record)
+        return record
+
+    def stamp(self, principal: Principal, **body: Any) -> dict[str, Any]:
+        """The body of a step: when, by whom, what."""
+        return {"now": self.floor.advance(), "by": principal.id, **body}
+
+    async def recorded(self, **equal: Any) -> list[Record]:
+        """Durable records with these fields (`ref`, `kind`, `account`, `start`, `stop`), oldest first."""
+        ledger = self.ledger
+        if ledger is None:
+            return []
+
+        def read() -> list[Record]:
+            return list(ledger.read(**equal))
+
+        try:
+            return await asyncio.to_thread(read)
+        except LexorderError:
+            raise unavailable() from None
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    """The verifier of bearer tokens, where an issuer is named. Raises UsageError."""
+    if not settings.oidc_issuer:
+        return None
+    if not (settings.oidc_audience and settings.oidc_jwks):
+        raise UsageError("bad-setting", "LEXORDER_OIDC_ISSUER needs LEXORDER_OIDC_AUDIENCE and LEXORDER_OIDC_JWKS")
+    issuer = Issuer(settings.oidc_issuer, settings.oidc_audience)
+    return Tokens(issuer, KeySet(settings.oidc_jwks), shipped_matrix())
+
+
+def visible(principal: Principal, accounts: Iterable[str]) -> list[str]:
+    """Those of these accounts that a principal may see, sorted."""
+    return sorted(a for a in accounts if principal.accounts is None or a in principal.accounts)
