@@ -7,22 +7,23 @@ Refused: nothing here. Before: `service.py`, `orders.py`, `routes_*.py`. After: 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
 
 from lexorder.api.service import (
+    batch,
+    orders,
     problems,
     routes_orders,
     routes_probes,
     routes_state,
 )
 from lexorder.api.service.guard import Guard
-from lexorder.api.service.orders import PATH as CHECK
-from lexorder.api.service.orders import OrderCheck
 from lexorder.api.service.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -36,14 +37,15 @@ ROUTES = (routes_probes, routes_orders, routes_state)
 
 
 class Application(FastAPI):
-    """FastAPI, with the order check answered before it."""
+    """FastAPI, with the checks of orders answered before it."""
 
-    check: OrderCheck | None = None
+    raw: Mapping[str, orders.RawRoute] = MappingProxyType({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if self.check is not None and scope["type"] == "http" and scope["path"] == CHECK and scope["method"] == "POST":
-            await self.check(scope, receive, send)
+        route = self.raw.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if route is not None:
+            await route(scope, receive, send)
             return
         await super().__call__(scope, receive, send)
 
@@ -71,7 +73,9 @@ def create_app(service: Service) -> Application:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router(service))
-    app.check = OrderCheck(service)
+    words = problems.own_words()
+    checks = {orders.PATH: orders.OrderCheck(service).answer, batch.PATH: batch.BatchCheck(service, words).answer}
+    app.raw = {path: orders.RawRoute(service, path, answer, words) for path, answer in checks.items()}
     return app
 
 

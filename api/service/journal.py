@@ -38,7 +38,9 @@ class Keeper(Protocol):
     size: int
     on_batch: Callable[[list[Any], BaseException | None], None]
 
-    def append(self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /) -> Record:
+    def append(  # noqa: PLR0917  as the ledger's own
+        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /
+    ) -> Record:
         """Take a record."""
         ...
 
@@ -54,7 +56,9 @@ class NoLedger:
         self.committed = self.size = 0
         self.on_batch: Callable[[list[Any], BaseException | None], None] = lambda _done, _error: None
 
-    def append(self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /) -> Record:
+    def append(  # noqa: PLR0917  as the ledger's own
+        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /
+    ) -> Record:
         """A record that nobody will find again."""
         self.size = self.committed = self.size + 1
         record = chained(self.size - 1, bytes(32), kind, at, ref, account, body)
@@ -67,7 +71,7 @@ class NoLedger:
 
 
 class Journal:
-    """The one way to the ledger. `wall` gives the time of records, `rebuild` a floor from the ledger after a failure."""
+    """The one way to the ledger. `wall` is the time of records, `rebuild` makes the floor anew after a failure."""
 
     def __init__(
         self, ledger: Keeper, wall: Callable[[], datetime], rebuild: Callable[[], Awaitable[None]] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,7 @@ import structlog
 
 from lexorder.api.service.access import authorization_of
 from lexorder.api.service.principal import Principal
-from lexorder.api.service.problems import Problem, defect, of_error, own_words, request_id
+from lexorder.api.service.problems import Problem, defect, of_error, request_id
 from lexorder.api.service.repeats import Repeat, fingerprint, key_of, reused
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.wire import decision_bytes, encode
@@ -34,55 +35,78 @@ NAMES_MAX = 200
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answering = Callable[[MutableMapping[str, Any], Principal], Awaitable[bytes]]
 log = structlog.get_logger("lexorder.orders")
 
 
 class _Kept(msgspec.Struct):
     """What is read of a recorded decision to answer a repetition."""
 
+    order: msgspec.Raw
     decision: msgspec.Raw
     by: str
-    key: str | None
-    asked: str | None = None
+    key: str
 
 
-class OrderCheck:
-    """The endpoint as a raw ASGI application."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: the order, its bytes, who sent it, whether an approval reserves, when it came, its key or none."""
 
-    def __init__(self, service: Service) -> None:
+    order: Facts
+    raw: bytes
+    principal: Principal
+    reserve: bool
+    started: float
+    key: str
+
+
+class RawRoute:
+    """A route outside the framework: authenticates, answers bytes, turns what is refused into problem documents."""
+
+    def __init__(self, service: Service, path: str, answer: Answering, words: frozenset[str]) -> None:
         self.service = service
-        self._words = own_words()
+        self.path = path
+        self._answer = answer
+        self._words = words
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    async def __call__(self, scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
+        """Answer one request; the guard has read its body."""
         started = time.perf_counter()
         status = 200
         try:
-            body = await self._answer(scope, receive, started)
+            access = self.service.access
+            principal: Principal = scope.get("principal") or access.principal(authorization_of(scope["headers"]))
+            access.permit(principal, "POST", self.path)
+            body = await self._answer(scope, principal)
         except Problem as problem:
             status = problem.status
             await problem.send(send, request_id(scope))
         except LexorderError as error:
-            problem = of_error(error, self._words)
-            status = problem.status
-            await problem.send(send, request_id(scope))
+            refused = of_error(error, self._words)
+            status = refused.status
+            await refused.send(send, request_id(scope))
         except Exception as error:  # a defect of ours: the order must not pass
             log.error("internal-defect", request=request_id(scope), exc_info=error)
             status = 500
             await defect().send(send, request_id(scope))
         else:
-            length = b"%d" % len(body)
-            headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
-        self.service.metrics.request(PATH, status, time.perf_counter() - started)
+        self.service.metrics.request(self.path, status, time.perf_counter() - started)
 
-    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, started: float) -> bytes:
+
+class OrderCheck:
+    """One order; `answer` is called by `RawRoute`."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
+        """The decision, recorded."""
         service = self.service
-        headers = scope["headers"]
-        principal: Principal = scope.get("principal") or service.access.principal(authorization_of(headers))
-        service.access.permit(principal, "POST", PATH)
-        raw = await body_of(receive)
+        started = time.perf_counter()
+        raw: bytes = scope.get("body", b"")
         data = loads(raw)
         if not isinstance(data, dict):
             raise Problem(422, "wrong-shape", "The body must be one order, as a JSON object.")
@@ -91,62 +115,54 @@ class OrderCheck:
         if len(str(order["order.id"])) + len(str(order["order.account"])) > NAMES_MAX:
             raise Problem(422, "too-long", f"`id` and `account` have at most {NAMES_MAX} characters together.")
         reserve = b"reserve=false" not in scope.get("query_string", b"")
-        key = key_of(headers)
-        if not key:
-            return await self._decided(order, raw, principal, reserve, started, None)
-        return await self._once(order, raw, principal, reserve, started, key)
+        asked = Asked(order, raw, principal, reserve, started, key_of(scope["headers"]))
+        return await (self._once(asked) if asked.key else self._decided(asked))
 
-    async def _decided(
-        self, order: Facts, raw: bytes, principal: Principal, reserve: bool, started: float, key: str | None
-    ) -> bytes:
-        service = self.service
+    async def _decided(self, asked: Asked) -> bytes:
+        service, order = self.service, asked.order
         service.ready()
-        service.journal.require("decision")
         now = service.floor.advance()
         decision = service.floor.decide((order,))
-        reserved = reserve and decision.approved
+        reserved = asked.reserve and decision.approved
         if reserved:
             service.floor.reserve(order)
         written = decision_bytes(decision)
-        body = record_of(now, principal, key, reserved, raw, written)
+        body = record_of(now, asked, reserved=reserved, decision=written)
         record, durable = service.journal.take("decision", str(order["order.id"]), decision.account, body)
         await durable
         service.journal.tell(record)
-        self._count(decision, time.perf_counter() - started)
+        self._count(decision, time.perf_counter() - asked.started)
         return answer_of(written, service.settings.shard, record.seq)
 
     def _count(self, decision: Decision, seconds: float) -> None:
         rule = decision.reports[0].rule if decision.reports and not decision.approved else ""
         self.service.metrics.decision(decision.outcome.value, decision.reason, rule, seconds)
 
-    async def _once(
-        self, order: Facts, raw: bytes, principal: Principal, reserve: bool, started: float, key: str
-    ) -> bytes:
+    async def _once(self, asked: Asked) -> bytes:
         """The answer of the first request with this key, now or then."""
-        repeats, asked = self.service.repeats, fingerprint(raw)
-        earlier = repeats.find(principal.id, key, asked)
+        repeats, who = self.service.repeats, asked.principal.id
+        print_ = fingerprint(asked.raw)
+        earlier = repeats.find(who, asked.key, print_)
         if earlier is not None:
             return await earlier
-        begun = repeats.begin(principal.id, key, asked)
+        begun = repeats.begin(who, asked.key, print_)
         try:
-            answer = await self._older(order, principal, key, asked)
+            answer = await self._older(asked, print_)
             if answer is None:
-                tagged = f"{key}\n{asked.hex()}"
-                answer = await self._decided(order, raw, principal, reserve, started, tagged)
+                answer = await self._decided(asked)
         except BaseException as error:
-            repeats.forget(principal.id, key)
+            repeats.forget(who, asked.key)
             _fail(begun, error)
             raise
         begun.answer.set_result(answer)
         return answer
 
-    async def _older(self, order: Facts, principal: Principal, key: str, asked: bytes) -> bytes | None:
+    async def _older(self, asked: Asked, print_: bytes) -> bytes | None:
         """The answer as the ledger has it, from before what is kept in memory."""
-        for record in await self.service.recorded(ref=str(order["order.id"]), kind="decision"):
+        for record in await self.service.recorded(ref=str(asked.order["order.id"]), kind="decision"):
             kept = msgspec.json.decode(record.body, type=_Kept)
-            known, _, fingerprint_ = (kept.key or "").partition("\n")
-            if kept.by == principal.id and known == key:
-                if fingerprint_ != asked.hex():
+            if kept.by == asked.principal.id and kept.key == asked.key:
+                if fingerprint(bytes(kept.order)) != print_:
                     raise reused()
                 return answer_of(bytes(kept.decision), self.service.settings.shard, record.seq)
         return None
@@ -159,26 +175,14 @@ def _fail(begun: Repeat, error: BaseException) -> None:
         begun.answer.cancel()
 
 
-def record_of(now: str, principal: Principal, key: str | None, reserved: bool, raw: bytes, decision: bytes) -> bytes:
+def record_of(now: str, asked: Asked, *, reserved: bool, decision: bytes) -> bytes:
     """The body of a decision's record: the order as it came, the decision as it leaves."""
-    head = f'{{"now":"{now}","by":{encode(principal.id).decode()},"key":{encode(key).decode()},"reserved":'
-    tail = b"true" if reserved else b"false"
-    return b"".join((head.encode(), tail, b',"order":', raw, b',"decision":', decision, b"}"))
+    by, key = encode(asked.principal.id).decode(), encode(asked.key).decode()
+    word = "true" if reserved else "false"
+    head = f'{{"now":"{now}","by":{by},"key":{key},"reserved":{word},"order":'
+    return b"".join((head.encode(), asked.raw, b',"decision":', decision, b"}"))
 
 
 def answer_of(decision: bytes, shard: int, seq: int) -> bytes:
     """The decision with the place of its record."""
     return b'%b,"id":"%d-%d","recorded":{"shard":%d,"seq":%d}}' % (decision[:-1], shard, seq, shard, seq)
-
-
-async def body_of(receive: Receive) -> bytes:
-    """The whole body; the guard has bounded it."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    parts = [body]
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-    return b"".join(parts)

@@ -36,7 +36,7 @@ def _checked_at(order: Facts, desk: Desk, vocabulary: Vocabulary) -> Fraction:
     assert declared.means is not None
     seen = Projection(desk.snapshot, vocabulary, str(order["order.account"]), (order,), (), {})
     stack = (Subject("order", str(order["order.id"]), order),)
-    exact = number(declared.means, Point(seen, {}, stack))
+    exact = number(declared.means, Point(seen, stack, {}, {}))
     scale = 10 ** vocabulary.names["working_order.price"].scale
     scaled = exact * scale
     whole = (
