@@ -53,7 +53,7 @@ def fine_words() -> Vocabulary:
     """The shipped vocabulary with finer prices and with finer and larger quantities."""
     written = (shipped_rules() / "vocabulary.yaml").read_text(encoding="utf-8")
     wider = re.sub(r"(?m)^.*type: shares.*$", lambda line: line[0].replace(" 10_000_000", " 1_000_000_000"), written)
-    finer = re.sub(r"type: (price|shares|local_money|money),", rf"type: \1, scale: {SCALE},", wider)
+    finer = re.sub(r"(?m)type: (price|shares|local_money|money),(?!.* scale: )", rf"type: \1, scale: {SCALE},", wider)
     least = asking.plain(Fraction(1, 10**SCALE))
     return vocabulary_of(re.sub(rf"(scale: {SCALE}, min: )(1|0\.0001),", rf"\g<1>{least},", finer))
 
