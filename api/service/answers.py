@@ -47,20 +47,16 @@ class Ended(Exception):  # noqa: N818
 class Answer:
     """The `send` of one HTTP request."""
 
-    __slots__ = ("_access", "_extra", "_principal", "_send", "complete", "started", "status")
+    __slots__ = ("_access", "_principal", "_scope", "_send", "complete", "started", "status")
 
     def __init__(self, send: Send, scope: Mapping[str, Any]) -> None:
         self._send = send
         self._access: Access | None = None
         self._principal: Principal | None = None
-        self._extra = _house(scope)
+        self._scope = scope
         self.started = False
         self.complete = False
         self.status = 0
-
-    def identify(self, request_id: str) -> None:
-        """Give the answer the request's id."""
-        self._extra = (*self._extra, (b"x-request-id", request_id.encode("ascii")))
 
     def watch(self, access: Access, principal: Principal) -> None:
         """Cut the answer when the principal is no longer welcome."""
@@ -71,7 +67,7 @@ class Answer:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._extra]
+            message["headers"] = [*message.get("headers", ()), *_house(self._scope)]
         elif not message.get("more_body"):
             self.complete = True
         elif self._access is not None and self._principal is not None and not self._access.current(self._principal):
@@ -141,4 +137,5 @@ def _house(scope: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
     """The headers every answer gets, those for pages on pages only: each costs the server time."""
     path = scope["path"]
     page = DOCS if path == "/docs" else PAGE if path.endswith("/report") else ()
-    return (*HOUSE, *page, *(TLS if scope.get("scheme") == "https" else ()))
+    tls = TLS if scope.get("scheme") == "https" else ()
+    return (*HOUSE, (b"x-request-id", scope.get("request_id", "").encode("ascii")), *page, *tls)

@@ -21,7 +21,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from lexorder.engine.desk import shipped_vocabulary
+from lexorder.api.service.logs import failure
 from lexorder.engine.errors import ExpertError, LexorderError, RuleFileError, SnapshotError, SolverError, UsageError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -140,6 +140,8 @@ def _path(parts: Iterable[str | int], known: frozenset[str]) -> str:
 
 def own_words() -> frozenset[str]:
     """Names that may be repeated because they are lexorder's: the shipped vocabulary's, whole and in parts."""
+    from lexorder.engine.desk import shipped_vocabulary  # the desk is heavy: `lexorder keys` does without
+
     names = {*shipped_vocabulary().names, *shipped_vocabulary().entities}
     parts = {part for name in names for part in name.split(".")}
     plurals = {
@@ -167,7 +169,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, refused)
 
     async def failed(request: Request, error: Exception) -> Response:
-        log.error(DEFECT, request=request_id(request.scope), exc_info=error)
+        log.error(DEFECT, request=request_id(request.scope), failure=failure(error))
         return defect().response(request_id(request.scope))
 
     app.add_exception_handler(Exception, failed)

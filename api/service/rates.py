@@ -24,12 +24,15 @@ class Rates:
         self._since = since
         self._full_at: dict[str, int] = {}
 
-    def wait(self, caller: str, per_second: int) -> int:
-        """Nanoseconds to wait, 0 when the call is within the rate (and then it is counted)."""
+    def wait(self, caller: str, spacing: int) -> int:
+        """Nanoseconds to wait, 0 when the call is within the rate (and then it is counted).
+
+        `spacing` is the rate turned over: nanoseconds from one call to the next.
+        """
         now = self._since()
         full_at = self._full_at.get(caller, now)
         full_at = max(full_at, now)
-        full_at += SECOND // per_second
+        full_at += spacing
         late = full_at - now - self._burst
         if late > 0:
             return late
