@@ -14,6 +14,7 @@ import typer
 
 from lexorder.api.cli_check import check
 from lexorder.api.cli_demo import demo
+from lexorder.api.cli_keys import app as keys
 from lexorder.api.cli_ledger import app as ledger
 from lexorder.api.cli_rebalance import rebalance
 from lexorder.api.cli_rules import app as rules
@@ -52,6 +53,7 @@ def options(
     """Options before the command; `version` is handled by its callback."""
 
 
+app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(rules, name="rules")
 app.command()(check)

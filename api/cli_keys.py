@@ -42,6 +42,7 @@ DatabaseUrl = Annotated[
 
 @app.command()
 def create(
+    *,
     role: Annotated[str, typer.Option(help=f"One of {', '.join(Role)}.")],
     name: Annotated[str, typer.Option(help="What the key is for, such as `OMS`.")],
     owner: Annotated[str, typer.Option(help="The human who answers for it; the name by default.")] = "",
