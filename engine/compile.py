@@ -18,11 +18,18 @@ from lexorder.engine import breakpoints, fastpath
 from lexorder.engine.decision import Largest
 from lexorder.engine.events import (
     AccountChanged,
+    AccountSet,
     Event,
     Fill,
+    FillRecorded,
     InstrumentChanged,
+    InstrumentSet,
+    PositionSet,
+    QuoteSet,
+    SignalSet,
     SingleChanged,
     TraderChanged,
+    TraderSet,
     WorkingAdded,
     WorkingRemoved,
 )
@@ -32,6 +39,7 @@ from lexorder.engine.judge import derivations
 from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer
+from lexorder.engine.records import EVERYONE
 from lexorder.engine.rule import Facts, Rule, Severity
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot
 from lexorder.engine.totals import Books
@@ -236,12 +244,34 @@ class CompiledBook:
             case Fill():
                 self._account(event.account, frozenset({"account.cash"}))
                 self._moved(event.account, event.symbol)
+                if event.facts:
+                    self._recorded("fill", event.facts)
             case WorkingAdded() | WorkingRemoved():
                 self._moved(*symbol)
-            case TraderChanged(trader=trader):
+            case PositionSet():
+                self._moved(event.account, event.symbol)
+            case TraderChanged(trader=trader) | TraderSet(trader=trader):
                 self.books.traders.pop(trader, None)
             case SingleChanged(facts=facts):
                 self._single(frozenset(facts), before != self.live.snapshot.time)
+            case FillRecorded(facts=facts):
+                self._recorded("fill", facts)
+            case AccountSet(account=account):
+                self.books.books.pop(account, None)
+            case InstrumentSet(symbol=told):
+                self.fresh.note(self.live, told)
+                self._refresh(told, None)
+            case QuoteSet(facts=facts):
+                self._recorded("quote", facts)
+            case SignalSet(facts=facts):
+                self._recorded("signal", facts)
+
+    def _recorded(self, entity: str, facts: Facts) -> None:
+        """A record of an account, or of everyone, is new or has changed."""
+        owner = facts.get(f"{entity}.account", EVERYONE)
+        accounts = list(self.books.books) if owner == EVERYONE or entity != "fill" else [str(owner)]
+        for account in accounts:
+            self._account(account, frozenset({f"{entity}.*"}))
 
     def _symbol_of(self, event: Event) -> tuple[str, str]:
         """(account, symbol) of the working order an event is about, read before it is gone."""
@@ -253,7 +283,7 @@ class CompiledBook:
             return account, str(facts.get("working_order.symbol", ""))
         return "", ""
 
-    def _refresh(self, symbol: str, changed: frozenset[str]) -> None:
+    def _refresh(self, symbol: str, changed: frozenset[str] | None) -> None:
         """Facts of an instrument have changed: its line in every book."""
         for book in self.books.books.values():
             line = book.lines.get(symbol)

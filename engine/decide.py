@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
+from typing import Protocol
 
 from lexorder.engine.decision import Decision, Largest, Outcome, Report
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import Exact, ExactAnswer, ExpertAnswer, Second
 from lexorder.engine.reasons import PRECEDENCE
 from lexorder.engine.rule import Facts, Rule, Severity
-from lexorder.engine.snapshot import Projection, Snapshot, project
+from lexorder.engine.snapshot import Projection
 from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.wording import message_of
 
@@ -47,7 +48,34 @@ class Evaluators:
     second: Second
 
 
-def decide(orders: tuple[Facts, ...], account: str, known: Snapshot, in_force: InForce, by: Evaluators) -> Decision:
+class State(Protocol):
+    """The facts a decision is about, as they are now."""
+
+    @property
+    def accounts(self) -> Mapping[str, Facts]:
+        """Facts of accounts by id."""
+        ...
+
+    @property
+    def instruments(self) -> Mapping[str, Facts]:
+        """Facts of instruments by symbol."""
+        ...
+
+    @property
+    def traders(self) -> Mapping[str, Facts]:
+        """Facts of traders by id."""
+        ...
+
+    def is_working(self, order: str) -> bool:
+        """Whether an order of this id is working."""
+        ...
+
+    def projection(self, account: str, orders: tuple[Facts, ...]) -> Projection:
+        """The state seen from an account with orders under test."""
+        ...
+
+
+def decide(orders: tuple[Facts, ...], account: str, known: State, in_force: InForce, by: Evaluators) -> Decision:
     """Decide `orders` (all of `account`) together, against every fill state they can reach."""
     case = _Case(orders, account, in_force)
     refused = admission(orders, account, known)
@@ -61,7 +89,7 @@ def decide(orders: tuple[Facts, ...], account: str, known: Snapshot, in_force: I
     dispute = disagreement(first, answer)
     if not first.keys and not dispute:
         return _decision(Outcome.APPROVE, case, (), answer)
-    seen = project(known, in_force.vocabulary, account, orders)
+    seen = known.projection(account, orders)
     reports = tuple(_report(f, in_force.rules[f.rule], seen) for f in first.findings())
     outcome = Outcome.UNDECIDED if dispute else outcome_of(reports)
     if outcome in (Outcome.APPROVE, Outcome.UNDECIDED) or len(orders) != 1:
@@ -77,7 +105,7 @@ def faulted(orders: tuple[Facts, ...], account: str, in_force: InForce, error: E
     return _decision(Outcome.UNDECIDED, _Case(orders, account, in_force), (fault,))
 
 
-def admission(orders: Sequence[Facts], account: str, known: Snapshot) -> tuple[Report, ...]:
+def admission(orders: Sequence[Facts], account: str, known: State) -> tuple[Report, ...]:
     """Why orders cannot be judged at all: unknown account, instrument or trader, or an identifier used twice."""
     found = []
     if account not in known.accounts:
@@ -91,14 +119,13 @@ def admission(orders: Sequence[Facts], account: str, known: Snapshot) -> tuple[R
         if trader is not None and trader not in known.traders:
             found.append(_own("UNKNOWN_TRADER", "The trader is not known here."))
     ids = Counter([str(o["order.id"]) for o in orders])
-    working = {str(w["working_order.id"]) for w in known.working_orders}
     for identifier, times in ids.items():
-        if times > 1 or identifier in working:
+        if times > 1 or known.is_working(identifier):
             found.append(_own("DUPLICATE_ORDER", f"The order identifier {identifier} is used twice."))
     return tuple(found)
 
 
-def priced(order: Facts, known: Snapshot) -> bool:
+def priced(order: Facts, known: State) -> bool:
     """Whether limit and stop price, where given, are above zero, or the instrument may trade at zero and below.
 
     Checked here and not only by a rule: a negative amount would slip under every value limit of a book without one.

@@ -1,36 +1,39 @@
 """A live desk: a rule book and the facts, kept up to date, answering order by order.
 
-In: a rule book, a vocabulary, a snapshot; then events and orders. Out: `Decision`s. Guaranteed: accounts are judged by
-the rules in force on the snapshot's date whose scope covers them; the two evaluators see every event in the same order;
-the snapshot hash of a decision is chained over the events since the start. Refused: SnapshotError for orders and events
-that do not fit. Why one object: the evaluators keep sums and CLIPS facts between orders, which is what makes a check
-take microseconds. Before: `decide.py`. After: `api/`, notebooks.
+In: a rule book, a vocabulary, a snapshot; then events and orders. Out: `Decision`s, projections and findings.
+Guaranteed: accounts are judged by the rules in force on the snapshot's date whose scope covers them; the two evaluators
+see every event in the same order; the snapshot hash of a decision is chained over the events since the start, and
+`snapshot` is that of `events.after` folded over them. Refused: SnapshotError for orders and events that do not fit.
+Why one object: the evaluators keep sums and CLIPS facts between orders, which is what makes a check take microseconds.
+Before: `decide.py`, `live.py`. After: `api/`, notebooks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lexorder.engine import vocabulary as vocabulary_file
-from lexorder.engine.decide import Evaluators, InForce, decide, faulted
+from lexorder.engine.decide import Evaluators, decide, faulted
 from lexorder.engine.decision import Decision, Largest
-from lexorder.engine.events import AccountChanged, Event, InstrumentChanged, SingleChanged, after
+from lexorder.engine.events import AccountChanged, AccountSet, Event, InstrumentSet, SingleChanged
 from lexorder.engine.facts import load_order, load_snapshot
-from lexorder.engine.measuring import measured_names, with_measures
+from lexorder.engine.listing import ListChanged, relisted
+from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.reference import Reference, ReferenceExpert
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.snapshot import Snapshot, project
-from lexorder.engine.terms import Value
+from lexorder.engine.seats import Chain, Seat, Watching
+from lexorder.engine.snapshot import Snapshot
 
 CAP = 10_000_000
 """The largest order a vocabulary admits."""
 
 Make = Callable[[Sequence[Rule], Vocabulary, Snapshot], Evaluators]
+"""Builds the evaluators of a set of rules."""
 
 
 def fast(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> Evaluators:
@@ -44,36 +47,6 @@ def fast(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> E
 def slow(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> Evaluators:
     """The reference meaning twice, for tests and for people who want to see it."""
     return Evaluators(Reference(rules, vocabulary, snapshot), ReferenceExpert(rules, vocabulary, snapshot))
-
-
-@dataclass(slots=True)
-class _Seat:
-    """The accounts that share one set of rules."""
-
-    in_force: InForce
-    by: Evaluators
-    measured: tuple[str, ...] = ()
-    told: dict[tuple[type, str], dict[str, Value]] = field(default_factory=dict)
-
-    def tell(self, events: Sequence[Event]) -> None:
-        """Tell the evaluators measured facts that are not what they were last told; one that is gone becomes absent."""
-        for event in events:
-            if isinstance(event, AccountChanged | InstrumentChanged | SingleChanged):
-                key = (type(event), _about(event))
-                old = self.told.get(key, {})
-                if old != event.facts:
-                    self.told[key] = dict(event.facts)
-                    gone: dict[str, Any] = dict.fromkeys(old.keys() - event.facts.keys())
-                    changed = replace(event, facts={**event.facts, **gone})
-                    self.by.exact.apply(changed)
-                    self.by.second.apply(changed)
-
-
-def _about(event: AccountChanged | InstrumentChanged | SingleChanged) -> str:
-    """Whose facts an event changes; the session is one."""
-    if isinstance(event, SingleChanged):
-        return ""
-    return event.account if isinstance(event, AccountChanged) else event.symbol
 
 
 class Desk:
@@ -91,10 +64,69 @@ class Desk:
     ) -> None:
         self.vocabulary = vocabulary or shipped_vocabulary()
         self.book = book if isinstance(book, RuleBook) else RuleBook.load(book, self.vocabulary)
-        self.snapshot = snapshot if isinstance(snapshot, Snapshot) else load_snapshot(snapshot, self.vocabulary)
+        start = snapshot if isinstance(snapshot, Snapshot) else load_snapshot(snapshot, self.vocabulary)
+        self.live = Live(self.vocabulary, start)
+        self._chain = Chain(start.hash)
+        self._frozen: Snapshot | None = start
         self._make = make
-        self._seats: dict[tuple[str, ...], _Seat] = {}
-        self._of_account: dict[str, _Seat] = {}
+        self._seats: dict[tuple[str, ...], Seat] = {}
+        self._of_account: dict[str, Seat] = {}
+
+    # ---- facts -------------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The facts of this instant, immutable and with their hash; made when asked for after an event."""
+        if self._frozen is None:
+            self._frozen = self.live.frozen(self.hash)
+        return self._frozen
+
+    @property
+    def hash(self) -> str:
+        """The hash of the facts of this instant, chained over the events."""
+        return self._chain.hash
+
+    @property
+    def time(self) -> datetime:
+        """The instant of the facts."""
+        return self.live.snapshot.time
+
+    @property
+    def tables(self) -> Snapshot:
+        """The facts as they are now and will change with the next event, without a hash: to read names in, at once."""
+        return self.live.snapshot
+
+    @property
+    def single(self) -> Facts:
+        """Clock, session, firm, lists and fx facts."""
+        return self.live.snapshot.single
+
+    @property
+    def accounts(self) -> Mapping[str, Facts]:
+        """Facts of the accounts, by id."""
+        return self.live.accounts
+
+    @property
+    def instruments(self) -> Mapping[str, Facts]:
+        """Facts of the instruments and their markets, by symbol."""
+        return self.live.instruments
+
+    @property
+    def traders(self) -> Mapping[str, Facts]:
+        """Facts of the traders, by id."""
+        return self.live.traders
+
+    @property
+    def strategies(self) -> Mapping[str, Facts]:
+        """Facts of the strategies, by id."""
+        return self.live.strategies
+
+    @property
+    def working(self) -> Mapping[str, Facts]:
+        """Facts of the working orders, by id."""
+        return self.live.by_id
+
+    # ---- orders ------------------------------------------------------------------------------------
 
     def check(self, order: Facts | Mapping[str, Any]) -> Decision:
         """Decide one order: facts by vocabulary name, or a plain mapping such as `{"id": "1", "side": "buy", …}`."""
@@ -121,32 +153,73 @@ class Desk:
         facts = self._facts(order)
         account = str(facts["order.account"])
         seat = self._of_account.get(account) or self._seat(account)
-        seen, events = with_measures(project(self.snapshot, self.vocabulary, account, (facts,)), seat.measured)
-        seat.tell(events)
-        return seat.by.exact.largest(account, seen.orders[0], cap)[0]
+        (seen,) = seat.state(self.live, account, (facts,)).orders
+        return seat.by.exact.largest(account, seen, cap)[0]
 
-    def apply(self, event: Event) -> None:
-        """Take over a fill, a price, a working order, …; the next decision sees it."""
-        self.snapshot = after(self.snapshot, event)
-        if isinstance(event, SingleChanged) and "clock.date" in event.facts:
-            self._seats.clear()
+    # ---- events ------------------------------------------------------------------------------------
+
+    def apply(self, event: Event | ListChanged) -> None:
+        """Take over a fill, a price, a working order, a list, …; the next decision sees it. Raises SnapshotError."""
+        if isinstance(event, SingleChanged) and not self._moves_lists(event):
+            self._take(event)
+            return
+        known, events = relisted(self.live.snapshot, event)
+        self.live.take_lists(known.lists)
+        for each in events:
+            self._take(each)
+
+    def _moves_lists(self, event: SingleChanged) -> bool:
+        """Whether a list is told, or the lists are to be read for another date."""
+        day = event.facts.get("clock.date")
+        return (day is not None and day != self.single.get("clock.date")) or any(
+            name.startswith("lists.") for name in event.facts
+        )
+
+    def _take(self, event: Event) -> None:
+        before = self.single
+        self.live.apply(event)
+        self._chain.add(event)
+        self._frozen = None
+        told: Event = event
+        if isinstance(event, SingleChanged):
+            fresh = {name: value for name, value in event.facts.items() if before.get(name) != value}
+            if "clock.date" in fresh:
+                self._reseat()
+            told = SingleChanged(fresh)
+        elif isinstance(event, AccountSet) or (isinstance(event, AccountChanged) and "account.tags" in event.facts):
+            self._of_account.pop(event.account, None)
         for seat in self._seats.values():
-            seat.by.exact.apply(event)
-            seat.by.second.apply(event)
-            seat.in_force = replace(seat.in_force, snapshot_hash=self.snapshot.hash, time=self.snapshot.time)
-        if not self._seats or not isinstance(event, SingleChanged):
-            self._of_account.clear()
+            if isinstance(event, AccountSet | InstrumentSet):
+                seat.forget(event)
+            seat.by.exact.apply(told)
+            seat.by.second.apply(told)
+
+    def replace_book(self, book: RuleBook) -> None:
+        """Judge by another rule book from now on; the facts and their hash stay."""
+        self.book = book
+        self._reseat()
+
+    def _reseat(self) -> None:
+        for seat in self._seats.values():
+            seat.close()
+        self._seats.clear()
+        self._of_account.clear()
+
+    # ---- rules -------------------------------------------------------------------------------------
 
     def rules_of(self, account: str) -> tuple[Rule, ...]:
         """The rules in force today that cover an account before a trade, and the derive rules they chain on."""
-        facts = self.snapshot.accounts.get(account, {})
-        tags = facts.get("account.tags", frozenset())
-        today = self.snapshot.single.get("clock.date", self.snapshot.time.date())
+        return self.rules_in(account, Phase.PRE_TRADE)
+
+    def rules_in(self, account: str, phase: Phase) -> tuple[Rule, ...]:
+        """The rules of a phase in force today that cover an account, and the derive rules they chain on."""
+        tags = self.live.accounts.get(account, {}).get("account.tags", frozenset())
+        today = self.single.get("clock.date", self.time.date())
         return tuple(
             rule
             for rule in self.book.on(today)  # type: ignore[arg-type]
             if rule.scope.covers(account, tags)  # type: ignore[arg-type]
-            and (rule.derive or (rule.require is not None and Phase.PRE_TRADE in rule.phases))
+            and (rule.derive or (rule.require is not None and phase in rule.phases))
         )
 
     def _facts(self, order: Facts | Mapping[str, Any]) -> Facts:
@@ -154,25 +227,21 @@ class Desk:
 
     def _decide(self, orders: tuple[Facts, ...], account: str) -> Decision:
         seat = self._of_account.get(account) or self._seat(account)
+        in_force = seat.in_force(self._chain, self.live.snapshot.time)
         if not seat.measured:
-            return decide(orders, account, self.snapshot, seat.in_force, seat.by)
+            return decide(orders, account, self.live, in_force, seat.by)
         try:
-            given = project(self.snapshot, self.vocabulary, account, orders)
-            seen, events = with_measures(given, seat.measured)
-            seat.tell(events)
+            state: Watching = seat.state(self.live, account, orders)
         except Exception as error:  # a measure that fails is a failure of the engine: no, and recorded
-            return faulted(orders, account, seat.in_force, error)
-        return decide(seen.orders, account, seen.snapshot, seat.in_force, seat.by)
+            return faulted(orders, account, in_force, error)
+        return decide(state.orders, account, state, in_force, seat.by)
 
-    def _seat(self, account: str) -> _Seat:
+    def _seat(self, account: str) -> Seat:
         rules = self.rules_of(account)
         key = tuple(rule.id for rule in rules)
         if key not in self._seats:
-            in_force = InForce(
-                self.vocabulary, {r.id: r for r in rules}, self.snapshot.time, self.book.hash, self.snapshot.hash
-            )
             by = self._make(rules, self.vocabulary, self.snapshot)
-            self._seats[key] = _Seat(in_force, by, measured_names(rules))
+            self._seats[key] = Seat(rules, self.vocabulary, self.book.hash, by)
         self._of_account[account] = self._seats[key]
         return self._seats[key]
 

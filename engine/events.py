@@ -2,17 +2,18 @@
 
 In: events built by the OMS feed, the market data feed or a test. Out: `after(snapshot, event)`, the exact new snapshot.
 Guaranteed: events carry typed facts (from `facts.py`); applying one never changes the old snapshot; the hash of a live
-state is SHA-256(old hash, canonical bytes of the event), so a replay of the same events gives the same hash. Refused by
-`SnapshotError`: events about accounts, instruments or working orders that are not there. Why closed: the compiled
-evaluator and the expert each keep their own state and must know every event. Before: `snapshot.py`, `facts.py`. After:
-`desk.py`, `compile.py`, `expert/`.
+state is SHA-256(old hash, canonical bytes of the event), so a replay of the same events gives the same hash. `…Changed`
+adds to the facts of a thing that is there, `…Set` gives a thing all its facts, new or not. Refused by `SnapshotError`:
+changes of accounts, instruments or working orders that are not there, fills and working orders told twice. Why closed:
+the compiled evaluator and the expert each keep their own state and must know every event. Before: `snapshot.py`,
+`facts.py`. After: `desk.py`, `compile.py`, `expert/`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from lexorder.engine.errors import SnapshotError
@@ -28,7 +29,8 @@ class Fill:
 
     `cash` is the change of the account's cash in its currency, `-signed quantity * price * fx - fee`, worked out by the
     sender. `working_order` names the working order it fills, whose open quantity shrinks (and which goes when nothing
-    is left), or is empty.
+    is left), or is empty. `facts` is the `fill.*` record kept for rules that look at the day's fills; without it none
+    is kept.
     """
 
     account: str
@@ -37,6 +39,14 @@ class Fill:
     quantity: Fraction
     cash: Fraction
     working_order: str = ""
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FillRecorded:
+    """A fill for the record alone, by `fill.*` names: positions and cash are told apart from it. Told once each."""
+
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,75 @@ class TraderChanged:
     facts: Facts
 
 
-Event = Fill | InstrumentChanged | AccountChanged | WorkingAdded | WorkingRemoved | SingleChanged | TraderChanged
+@dataclass(frozen=True, slots=True)
+class AccountSet:
+    """All facts of an account, new or in place of what was known."""
+
+    account: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentSet:
+    """All `instrument.*` and `market.*` facts of an instrument, new or in place of what was known."""
+
+    symbol: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class TraderSet:
+    """All facts of a trader, new or in place of what was known."""
+
+    trader: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySet:
+    """All facts of a strategy, new or in place of what was known."""
+
+    strategy: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSet:
+    """All facts of a holding, by `position.*` names, whatever fills were told; a quantity of 0 takes it out."""
+
+    account: str
+    symbol: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteSet:
+    """A quote, by `quote.*` names, new or in place of the one with its id."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSet:
+    """A signal, by `signal.*` names, new or in place of the one with its id."""
+
+    facts: Facts
+
+
+Set = AccountSet | InstrumentSet | TraderSet | StrategySet | PositionSet | QuoteSet | SignalSet
+"""Events that give a thing all its facts."""
+
+Event = (
+    Fill
+    | FillRecorded
+    | InstrumentChanged
+    | AccountChanged
+    | WorkingAdded
+    | WorkingRemoved
+    | SingleChanged
+    | TraderChanged
+    | Set
+)
 
 
 def after(snapshot: Snapshot, event: Event) -> Snapshot:
@@ -94,13 +172,15 @@ def after(snapshot: Snapshot, event: Event) -> Snapshot:
 
 def chained(digest: str, event: Event) -> str:
     """The hash of a live state that had `digest` before `event`."""
-    written = canonical_bytes([type(event).__name__, _plain(asdict(event))])
-    return hashlib.sha256(digest.encode("ascii") + written).hexdigest()
+    written = {name: _plain(getattr(event, name)) for name in event.__slots__}
+    if isinstance(event, Fill) and not event.facts:
+        del written["facts"]  # as fills were written before they could carry a record
+    return hashlib.sha256(digest.encode("ascii") + canonical_bytes([type(event).__name__, written])).hexdigest()
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): None if v is None else plain(v) for k, v in value.items()}
     return None if value is None else plain(value)  # type: ignore[arg-type]
 
 
@@ -122,6 +202,61 @@ def applied(snapshot: Snapshot, event: Event) -> Snapshot:
         case SingleChanged(facts=facts):
             moment = facts.get("clock.now", snapshot.time)
             return replace(snapshot, single={**snapshot.single, **facts}, time=moment)  # type: ignore[arg-type]
+        case FillRecorded(facts=facts):
+            return replace(snapshot, fills=_recorded(snapshot.fills, facts))
+    return _set(snapshot, event)
+
+
+def _set(snapshot: Snapshot, event: Set) -> Snapshot:
+    match event:
+        case AccountSet(account=account, facts=facts):
+            return replace(snapshot, accounts={**snapshot.accounts, account: whole("account.id", account, facts)})
+        case InstrumentSet(symbol=symbol, facts=facts):
+            given = whole("instrument.symbol", symbol, facts)
+            return replace(snapshot, instruments={**snapshot.instruments, symbol: given})
+        case TraderSet(trader=trader, facts=facts):
+            return replace(snapshot, traders={**snapshot.traders, trader: whole("trader.id", trader, facts)})
+        case StrategySet(strategy=strategy, facts=facts):
+            given = whole("strategy.id", strategy, facts)
+            return replace(snapshot, strategies={**snapshot.strategies, strategy: given})
+        case PositionSet():
+            return replace(snapshot, positions=_placed(snapshot, event))
+        case QuoteSet(facts=facts):
+            return replace(snapshot, quotes=_upserted(snapshot.quotes, facts, "quote.id"))
+        case SignalSet(facts=facts):
+            return replace(snapshot, signals=_upserted(snapshot.signals, facts, "signal.id"))
+
+
+def whole(key: str, name: str, facts: Facts) -> Facts:
+    """The facts of a thing that is set, its own name among them."""
+    return {**facts, key: name}
+
+
+def held(event: PositionSet) -> Facts | None:
+    """The facts of the holding an event sets; None when it takes the holding out."""
+    if not event.facts.get("position.before.quantity"):
+        return None
+    return {**event.facts, "position.account": event.account, "position.symbol": event.symbol}
+
+
+def _placed(snapshot: Snapshot, event: PositionSet) -> Mapping[str, Mapping[str, Facts]]:
+    if event.account not in snapshot.accounts or event.symbol not in snapshot.instruments:
+        raise SnapshotError("unknown-thing", "position", "names an account or instrument that is not in the snapshot")
+    book = {s: facts for s, facts in snapshot.positions.get(event.account, {}).items() if s != event.symbol}
+    facts = held(event)
+    return {**snapshot.positions, event.account: book if facts is None else {**book, event.symbol: facts}}
+
+
+def _recorded(fills: Sequence[Facts], facts: Facts) -> tuple[Facts, ...]:
+    if any(known["fill.id"] == facts["fill.id"] for known in fills):
+        raise SnapshotError("duplicate-thing", "fill", "of the event is recorded already")
+    return (*fills, facts)
+
+
+def _upserted(rows: Sequence[Facts], facts: Facts, key: str) -> tuple[Facts, ...]:
+    if any(row[key] == facts[key] for row in rows):
+        return tuple(facts if row[key] == facts[key] else row for row in rows)
+    return (*rows, facts)
 
 
 def _merged(table: Mapping[str, Facts], key: str, facts: Facts, what: str) -> dict[str, Facts]:
@@ -158,10 +293,11 @@ def _filled(snapshot: Snapshot, fill: Fill) -> Snapshot:
         positions={**snapshot.positions, fill.account: positions},
         accounts={**snapshot.accounts, fill.account: {**account, "account.cash": cash}},
         working_orders=_worked(snapshot, fill),
+        fills=_recorded(snapshot.fills, fill.facts) if fill.facts else snapshot.fills,
     )
 
 
-def _worked(snapshot: Snapshot, fill: Fill) -> tuple[Facts, ...]:
+def _worked(snapshot: Snapshot, fill: Fill) -> Sequence[Facts]:
     if not fill.working_order:
         return snapshot.working_orders
     rest = _without(snapshot, fill.working_order, must=True)

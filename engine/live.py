@@ -1,30 +1,44 @@
 """The facts of a live desk, changed in place.
 
-In: a snapshot, then events. Out: the state the compiled evaluator reads, and projections for `judge`. Guaranteed: after
-any events the facts equal those of `events.after`, in the same order; each change costs the facts of one thing, not of
-the whole snapshot (facts of one thing are replaced, never changed, so findings may keep them). Refused by
-SnapshotError: what `events.after` refuses. Why in place: a price arrives thousands of times a second, and copying the
-table of instruments each time would cost more than the check. Before: `events.py`. After: `totals.py`, `compile.py`.
+In: a snapshot, then events. Out: the state the compiled evaluator and the desk read, projections for `judge`, and on
+request the immutable snapshot. Guaranteed: after any events the facts equal those of `events.after`, in the same order;
+each change costs the facts of one thing, not of the whole snapshot (facts of one thing are replaced, never changed, so
+findings may keep them). Refused by SnapshotError: what `events.after` refuses. Why in place: a price arrives thousands
+of times a second, and copying the table of instruments each time would cost more than the check. Before: `events.py`,
+`records.py`. After: `totals.py`, `compile.py`, `desk.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
+from lexorder.engine.dated_lists import Entry
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.events import (
     AccountChanged,
+    AccountSet,
     Event,
     Fill,
+    FillRecorded,
     InstrumentChanged,
+    InstrumentSet,
+    PositionSet,
+    QuoteSet,
+    SignalSet,
     SingleChanged,
+    StrategySet,
     TraderChanged,
+    TraderSet,
     WorkingAdded,
     WorkingRemoved,
+    held,
+    whole,
 )
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.records import ById, Records, Worked
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Projection, Snapshot, signed
 from lexorder.engine.terms import Value
@@ -35,7 +49,7 @@ NOTHING = Fraction(0)
 class Live:
     """Facts by thing. `working` is by account, then order id, in the order of `Snapshot.working_orders`.
 
-    `worked` has the same orders by (account, symbol), then order id.
+    `worked` has the same orders by (account, symbol), `named` by symbol, then order id.
     """
 
     def __init__(self, vocabulary: Vocabulary, snapshot: Snapshot) -> None:
@@ -43,9 +57,14 @@ class Live:
         self.accounts: dict[str, Facts] = dict(snapshot.accounts)
         self.instruments: dict[str, Facts] = dict(snapshot.instruments)
         self.traders: dict[str, Facts] = dict(snapshot.traders)
+        self.strategies: dict[str, Facts] = dict(snapshot.strategies)
         self.positions: dict[str, dict[str, Facts]] = {a: dict(p) for a, p in snapshot.positions.items()}
+        self.fills = Records("fill", snapshot.fills)
+        self.quotes = Records("quote", snapshot.quotes)
+        self.signals = Records("signal", snapshot.signals)
         self.working: dict[str, dict[str, Facts]] = {}
         self.worked: dict[tuple[str, str], dict[str, Facts]] = {}
+        self.named: dict[str, dict[str, Facts]] = {}
         self.account_of: dict[str, str] = {}
         for facts in snapshot.working_orders:
             self._work(facts)
@@ -55,8 +74,31 @@ class Live:
             accounts=self.accounts,
             instruments=self.instruments,
             traders=self.traders,
+            strategies=self.strategies,
             positions=self.positions,
-            working_orders=(),
+            fills=self.fills,
+            quotes=self.quotes,
+            signals=self.signals,
+            working_orders=Worked(self.account_of, self.working, self.named),
+        )
+        self.by_id: Mapping[str, Facts] = ById(self.account_of, self.working)
+
+    # ---- views -------------------------------------------------------------------------------------
+
+    def frozen(self, digest: str) -> Snapshot:
+        """The facts of this instant as a snapshot that later events do not change, with the hash it is given."""
+        return replace(
+            self.snapshot,
+            accounts=dict(self.accounts),
+            instruments=dict(self.instruments),
+            traders=dict(self.traders),
+            strategies=dict(self.strategies),
+            positions={a: dict(p) for a, p in self.positions.items()},
+            fills=tuple(self.fills),
+            quotes=tuple(self.quotes),
+            signals=tuple(self.signals),
+            working_orders=tuple(self.snapshot.working_orders),
+            hash=digest,
         )
 
     def projection(self, account: str, orders: tuple[Facts, ...]) -> Projection:
@@ -74,55 +116,77 @@ class Live:
         mine = tuple(self.worked.get((account, symbol), {}).values())
         return Projection(self.snapshot, self.vocabulary, account, orders, mine, {symbol: held})
 
+    def is_working(self, order: str) -> bool:
+        """Whether an order of this id is working."""
+        return order in self.account_of
+
+    def is_member(self, account: str, symbol: str) -> bool:
+        """Whether a name is held or worked, so that sums over positions count it."""
+        return symbol in self.positions.get(account, ()) or bool(self.worked.get((account, symbol)))
+
+    # ---- events ------------------------------------------------------------------------------------
+
+    def take_lists(self, lists: Mapping[str, tuple[Entry, ...]]) -> None:
+        """The entries of the lists from now on; what rules read of them comes as an event."""
+        if lists is not self.snapshot.lists:
+            self.snapshot = replace(self.snapshot, lists=lists)
+
     def apply(self, event: Event) -> None:
         """Take an event over. Raises SnapshotError and then changes nothing."""
-        match event:
-            case Fill():
-                self._fill(event)
-            case InstrumentChanged(symbol=symbol, facts=facts):
-                _merge(self.instruments, symbol, facts, "instrument")
-            case AccountChanged(account=account, facts=facts):
-                _merge(self.accounts, account, facts, "account")
-            case TraderChanged(trader=trader, facts=facts):
-                _merge(self.traders, trader, facts, "trader")
-            case WorkingAdded(facts=facts):
-                if str(facts["working_order.id"]) in self.account_of:
-                    raise SnapshotError("duplicate-thing", "working order", "of the event")
-                self._work(facts)
-            case WorkingRemoved(id=order):
-                self._unwork(order)
-            case SingleChanged(facts=facts):
-                self._single(facts)
+        _APPLY[type(event)](self, event)
 
-    def _single(self, facts: Facts) -> None:
-        moment = facts.get("clock.now", self.snapshot.time)
-        single = {**self.snapshot.single, **facts}
+    def _added(self, event: WorkingAdded) -> None:
+        if str(event.facts["working_order.id"]) in self.account_of:
+            raise SnapshotError("duplicate-thing", "working order", "of the event")
+        self._work(event.facts)
+
+    def _single(self, event: SingleChanged) -> None:
+        moment = event.facts.get("clock.now", self.snapshot.time)
+        single = {**self.snapshot.single, **event.facts}
         self.snapshot = replace(self.snapshot, single=single, time=moment)  # type: ignore[arg-type]
 
     def _work(self, facts: Facts) -> None:
         order, account = str(facts["working_order.id"]), str(facts["working_order.account"])
+        symbol = str(facts["working_order.symbol"])
         self.account_of[order] = account
         self.working.setdefault(account, {})[order] = facts
-        self.worked.setdefault((account, str(facts["working_order.symbol"])), {})[order] = facts
+        self.worked.setdefault((account, symbol), {})[order] = facts
+        self.named.setdefault(symbol, {})[order] = facts
+
+    def _removed(self, event: WorkingRemoved) -> None:
+        self._unwork(event.id)
 
     def _unwork(self, order: str) -> Facts:
         if order not in self.account_of:
             raise SnapshotError("unknown-thing", "working order", "of the event")
         account = self.account_of.pop(order)
         facts = self.working[account].pop(order)
-        del self.worked[account, str(facts["working_order.symbol"])][order]
+        symbol = str(facts["working_order.symbol"])
+        del self.worked[account, symbol][order]
+        del self.named[symbol][order]
         return facts
 
-    def is_member(self, account: str, symbol: str) -> bool:
-        """Whether a name is held or worked, so that sums over positions count it."""
-        return symbol in self.positions.get(account, ()) or bool(self.worked.get((account, symbol)))
+    def _placed(self, event: PositionSet) -> None:
+        if event.account not in self.accounts or event.symbol not in self.instruments:
+            raise SnapshotError(
+                "unknown-thing", "position", "names an account or instrument that is not in the snapshot"
+            )
+        facts, book = held(event), self.positions.setdefault(event.account, {})
+        book.pop(event.symbol, None)
+        if facts is not None:
+            book[event.symbol] = facts
 
     def _fill(self, fill: Fill) -> None:
         account = self.accounts.get(fill.account)
         if account is None or fill.symbol not in self.instruments:
             raise SnapshotError("unknown-thing", "fill", "names an account or instrument that is not in the snapshot")
-        if fill.working_order:
-            self._reduce(fill)
+        left = self._left(fill)
+        if fill.facts:
+            self.fills.add(fill.facts)
+        if left is not None:
+            facts = self._unwork(fill.working_order)
+            if left:
+                self._work({**facts, "working_order.quantity": left})
         book = self.positions.setdefault(fill.account, {})
         old = book.get(fill.symbol) or {"position.account": fill.account, "position.symbol": fill.symbol}
         before: Value = old.get("position.before.quantity", NOTHING)
@@ -131,16 +195,17 @@ class Live:
         cash = account.get("account.cash", NOTHING) + fill.cash  # type: ignore[operator]
         self.accounts[fill.account] = {**account, "account.cash": cash}
 
-    def _reduce(self, fill: Fill) -> None:
+    def _left(self, fill: Fill) -> Fraction | None:
+        """What the fill leaves of the working order it names; None when it names none."""
+        if not fill.working_order:
+            return None
         order = self.working.get(self.account_of.get(fill.working_order, ""), {}).get(fill.working_order)
         if order is None:
             raise SnapshotError("unknown-thing", "working order", "of the event")
         left: Fraction = order["working_order.quantity"] - fill.quantity  # type: ignore[operator]
         if left < 0:
             raise SnapshotError("out-of-bounds", "fill", "is larger than the working order it fills")
-        self._unwork(fill.working_order)
-        if left:
-            self._work({**order, "working_order.quantity": left})
+        return left
 
 
 def flat(account: str, symbol: str) -> Facts:
@@ -152,3 +217,27 @@ def _merge(table: dict[str, Facts], key: str, facts: Mapping[str, Value], what: 
     if key not in table:
         raise SnapshotError("unknown-thing", what, "of the event is not in the snapshot")
     table[key] = {**table[key], **facts}
+
+
+def _put(table: dict[str, Facts], name: str, key: str, facts: Facts) -> None:
+    table[key] = whole(name, key, facts)
+
+
+_APPLY: dict[type, Callable[[Live, Any], None]] = {
+    Fill: Live._fill,
+    FillRecorded: lambda live, event: live.fills.add(event.facts),
+    InstrumentChanged: lambda live, event: _merge(live.instruments, event.symbol, event.facts, "instrument"),
+    AccountChanged: lambda live, event: _merge(live.accounts, event.account, event.facts, "account"),
+    TraderChanged: lambda live, event: _merge(live.traders, event.trader, event.facts, "trader"),
+    WorkingAdded: Live._added,
+    WorkingRemoved: Live._removed,
+    SingleChanged: Live._single,
+    AccountSet: lambda live, event: _put(live.accounts, "account.id", event.account, event.facts),
+    InstrumentSet: lambda live, event: _put(live.instruments, "instrument.symbol", event.symbol, event.facts),
+    TraderSet: lambda live, event: _put(live.traders, "trader.id", event.trader, event.facts),
+    StrategySet: lambda live, event: _put(live.strategies, "strategy.id", event.strategy, event.facts),
+    PositionSet: Live._placed,
+    QuoteSet: lambda live, event: live.quotes.put(event.facts),
+    SignalSet: lambda live, event: live.signals.put(event.facts),
+}
+"""What each kind of event does."""

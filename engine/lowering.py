@@ -45,7 +45,7 @@ from lexorder.engine.units import Kind
 LINE_KINDS = ("instrument", "market", "position")
 OWN_PLACE = {"account": "A", "order": "O", "trader": "T", **dict.fromkeys(LINE_KINDS, "L")}
 STILL_COLLECTIONS = ("fill", "signal", "pair", "quote")
-"""Collections that no order and no event changes."""
+"""Collections that no order changes; events do, and refresh what reads them."""
 HEAD = 3
 """The first places of a line: the holding, and the lowest and highest that working orders can bring it to."""
 NUMERIC = (Kind.NUMBER, Kind.DURATION)

@@ -18,15 +18,27 @@ from typing import Any
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.events import (
     AccountChanged,
+    AccountSet,
     Event,
     Fill,
+    FillRecorded,
     InstrumentChanged,
+    InstrumentSet,
+    PositionSet,
+    QuoteSet,
+    Set,
+    SignalSet,
     SingleChanged,
+    StrategySet,
     TraderChanged,
+    TraderSet,
     WorkingAdded,
     WorkingRemoved,
+    held,
+    whole,
 )
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.records import EVERYONE, Records
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Projection, Snapshot, signed
 from lexorder.engine.terms import Value
@@ -82,21 +94,30 @@ class Live:
         self.instruments: Table = {k: dict(v) for k, v in snapshot.instruments.items()}
         self.account_facts: Table = {k: dict(v) for k, v in snapshot.accounts.items()}
         self.traders: Table = {k: dict(v) for k, v in snapshot.traders.items()}
+        self.strategies: Table = {k: dict(v) for k, v in snapshot.strategies.items()}
+        self.fills = Records("fill", snapshot.fills)
+        self.quotes = Records("quote", snapshot.quotes)
+        self.signals = Records("signal", snapshot.signals)
         self.single: dict[str, Value] = dict(snapshot.single)
-        held = {a: {s: dict(f) for s, f in book.items()} for a, book in snapshot.positions.items()}
-        self.accounts = {a: Account(a, held.get(a, {})) for a in {*self.account_facts, *held}}
+        books = {a: {s: dict(f) for s, f in book.items()} for a, book in snapshot.positions.items()}
+        self.accounts = {a: Account(a, books.get(a, {})) for a in {*self.account_facts, *books}}
         self.holders: dict[str, set[str]] = defaultdict(set)
         self.instrument_version: dict[str, int] = defaultdict(int)
         self.owner_of: dict[str, str] = {}
         self.tick = 0
         self.epoch = 0
         self.time_epoch = 0
+        self.positions = {a: state.positions for a, state in self.accounts.items()}
         self.snapshot = replace(
             snapshot,
             accounts=self.account_facts,
             instruments=self.instruments,
-            positions={a: state.positions for a, state in self.accounts.items()},
+            positions=self.positions,
             traders=self.traders,
+            strategies=self.strategies,
+            fills=self.fills,
+            quotes=self.quotes,
+            signals=self.signals,
             single=self.single,
             working_orders=(),
         )
@@ -167,6 +188,64 @@ class Live:
                 self.snapshot = replace(self.snapshot, time=moment)
                 self.time_epoch += 1
                 self.epoch += any(not name.startswith(TIME) for name in facts)
+            case FillRecorded(facts=facts):
+                self._record(facts)
+            case _:
+                self._set(event)
+
+    def _set(self, event: Set) -> None:
+        """A thing has all its facts told anew; rare, so whatever may read it is looked at again."""
+        match event:
+            case AccountSet(account=account, facts=facts):
+                self._set_account(account, dict(whole("account.id", account, facts)))
+            case InstrumentSet(symbol=symbol, facts=facts):
+                self.instruments[symbol] = dict(whole("instrument.symbol", symbol, facts))
+                self.touch(symbol)
+            case TraderSet(trader=trader, facts=facts):
+                self.traders[trader] = dict(whole("trader.id", trader, facts))
+                self.epoch += 1
+            case StrategySet(strategy=strategy, facts=facts):
+                self.strategies[strategy] = dict(whole("strategy.id", strategy, facts))
+                self.epoch += 1
+            case PositionSet():
+                self._place(event)
+            case QuoteSet(facts=facts):
+                self.quotes.put(facts)
+                self.epoch += 1
+            case SignalSet(facts=facts):
+                self.signals.put(facts)
+                self.epoch += 1
+
+    def _set_account(self, account: str, facts: dict[str, Value]) -> None:
+        self.account_facts[account] = facts
+        state = self.accounts.get(account)
+        if state is None:
+            state = self.accounts[account] = Account(account, {})
+            self.positions[account] = state.positions
+        state.facts_version += 1
+        state.version += 1
+
+    def _place(self, event: PositionSet) -> None:
+        if event.account not in self.account_facts or event.symbol not in self.instruments:
+            raise SnapshotError(
+                "unknown-thing", "position", "names an account or instrument that is not in the snapshot"
+            )
+        state, facts = self.accounts[event.account], held(event)
+        state.positions.pop(event.symbol, None)
+        if facts is not None:
+            state.positions[event.symbol] = dict(facts)
+            self.holders[event.symbol].add(event.account)
+        state.touch(event.symbol)
+
+    def _record(self, facts: Facts) -> None:
+        """A fill for the record: rules of its account, or of every account, may read it."""
+        self.fills.add(facts)
+        state = self.accounts.get(str(facts.get("fill.account", EVERYONE)))
+        if state is None:
+            self.epoch += 1
+        else:
+            state.facts_version += 1
+            state.version += 1
 
     def touch(self, symbol: str) -> None:
         """Facts of an instrument changed."""
@@ -209,8 +288,11 @@ class Live:
         if fill.account not in self.account_facts or fill.symbol not in self.instruments:
             raise SnapshotError("unknown-thing", "fill", "names an account or instrument that is not in the snapshot")
         state = self.accounts[fill.account]
-        if fill.working_order:
-            self._work(state, fill)
+        quantity = self._workable(state, fill) if fill.working_order else None
+        if fill.facts:
+            self._record(fill.facts)
+        if quantity is not None:
+            self._work(state, fill, quantity)
         position = state.positions.setdefault(fill.symbol, dict(self.position(state, fill.symbol)))
         before: Any = position.get("position.before.quantity", Fraction(0))
         position["position.before.quantity"] = before + signed(fill.side, fill.quantity)
@@ -221,14 +303,19 @@ class Live:
         state.facts_version += 1
         state.touch(fill.symbol)
 
-    def _work(self, state: Account, fill: Fill) -> None:
+    def _workable(self, state: Account, fill: Fill) -> Fraction:
+        """The open quantity of the working order a fill names."""
         order = state.working.get(fill.working_order)
         if order is None:
             raise SnapshotError("unknown-thing", "working order", "of the event")
         quantity: Any = order["working_order.quantity"]
         if quantity < fill.quantity:
             raise SnapshotError("out-of-bounds", "fill", "is larger than the working order it fills")
+        found: Fraction = quantity
+        return found
+
+    def _work(self, state: Account, fill: Fill, quantity: Fraction) -> None:
         if quantity == fill.quantity:
             self._remove_working(fill.working_order)
         else:
-            order["working_order.quantity"] = quantity - fill.quantity
+            state.working[fill.working_order]["working_order.quantity"] = quantity - fill.quantity

@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from lexorder.engine.measure import measure
 from lexorder.engine.measures import reading
+from lexorder.engine.records import Worked
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import BUY, Projection, Subject
 
@@ -95,7 +96,8 @@ def _own_orders(seen: Projection, order: Subject, symbol: object) -> Iterator[tu
         if other["order.id"] != order.key and other["order.symbol"] == symbol:
             yield str(other["order.side"]), _limit(other)
     owner = _owner(seen, seen.account)
-    for working in seen.snapshot.working_orders:
+    everyone = seen.snapshot.working_orders
+    for working in everyone.of_symbol(str(symbol)) if isinstance(everyone, Worked) else everyone:
         if working["working_order.symbol"] == symbol and _owner(seen, str(working["working_order.account"])) == owner:
             price = working.get("working_order.price")
             yield str(working["working_order.side"]), price if isinstance(price, Fraction) else None

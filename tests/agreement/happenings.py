@@ -8,14 +8,23 @@ from random import Random
 
 from lexorder.engine.events import (
     AccountChanged,
+    AccountSet,
     Event,
     Fill,
+    FillRecorded,
     InstrumentChanged,
+    InstrumentSet,
+    PositionSet,
+    QuoteSet,
+    SignalSet,
     SingleChanged,
+    StrategySet,
     TraderChanged,
+    TraderSet,
     WorkingAdded,
     WorkingRemoved,
 )
+from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Snapshot
 from tests.agreement import worlds
 
@@ -25,9 +34,8 @@ UNIT = Fraction(1, 10_000)
 
 def happening(random_: Random, snapshot: Snapshot, number: int) -> Event:
     """One random event that the snapshot admits."""
-    kind = random_.choice(
-        (fill, fill, tick, tick, regroup, regroup, account, added, removed, lists, trader, clock, clock)
-    )
+    often = (fill, fill, tick, tick, regroup, regroup, account, added, removed, lists, trader, clock, clock)
+    kind = random_.choice((*often, recorded, told, told, placed))
     return kind(random_, snapshot, number) or tick(random_, snapshot, number)
 
 
@@ -106,6 +114,54 @@ def clock(random_: Random, snapshot: Snapshot, _number: int) -> Event:
     """The time moves, mostly on."""
     minutes = random_.choice((-2, 0, 1, 1, 2, 5))
     return SingleChanged({"clock.now": snapshot.time + timedelta(minutes=minutes)})
+
+
+def record(random_: Random, number: int) -> Facts:
+    """A fill as the day's record keeps it."""
+    return {
+        "fill.id": f"F{number}",
+        "fill.account": worlds.ACCOUNT,
+        "fill.symbol": random_.choice(worlds.SYMBOLS),
+        "fill.side": random_.choice(("buy", "sell")),
+        "fill.quantity": Fraction(random_.randint(1, 4)),
+        "fill.price": worlds.price(random_),
+        "fill.time": worlds.NOW - timedelta(minutes=random_.randint(0, 200)),
+    }
+
+
+def recorded(random_: Random, snapshot: Snapshot, number: int) -> Event:
+    """A fill for the record, alone or with what it moves."""
+    facts = record(random_, number)
+    moved = fill(random_, snapshot, number)
+    if random_.random() < 0.5 or not isinstance(moved, Fill):
+        return FillRecorded(facts)
+    same = {**facts, "fill.symbol": moved.symbol, "fill.side": moved.side, "fill.quantity": moved.quantity}
+    return Fill(moved.account, moved.symbol, moved.side, moved.quantity, moved.cash, moved.working_order, same)
+
+
+def told(random_: Random, _snapshot: Snapshot, number: int) -> Event:
+    """A thing has all its facts told: one that is there, or a new one."""
+    symbol = random_.choice((*worlds.SYMBOLS, f"NEW{number}"))
+    role = {"trader.role": random_.choice(worlds.ROLES)}
+    quote = {"quote.id": f"Q{number % 2}", "quote.bid": worlds.price(random_)}
+    signal = {"signal.id": f"S{number % 2}", "signal.account": random_.choice((worlds.ACCOUNT, "B", "NONE"))}
+    events: tuple[Event, ...] = (
+        AccountSet(worlds.ACCOUNT, worlds.account(random_, worlds.Rates())),
+        AccountSet("B", worlds.account(random_, worlds.Rates())),
+        InstrumentSet(symbol, worlds.instrument(random_, symbol, worlds.Rates())),
+        InstrumentSet(symbol, worlds.instrument(random_, symbol, worlds.Rates())),
+        TraderSet(random_.choice(("T", "U")), role),
+        StrategySet("P", {"strategy.repeated_executions": Fraction(random_.randint(0, 3))}),
+        QuoteSet(quote),
+        SignalSet({**signal, "signal.confidence": Fraction(random_.randint(0, 3), 4)}),
+    )
+    return random_.choice(events)
+
+
+def placed(random_: Random, _snapshot: Snapshot, _number: int) -> Event:
+    """A holding is told, sometimes as gone."""
+    symbol = random_.choice(worlds.SYMBOLS)
+    return PositionSet(worlds.ACCOUNT, symbol, worlds.position(random_, symbol))
 
 
 def onto_limit(random_: Random, snapshot: Snapshot, name: str, slope: Fraction, margin: Fraction) -> Event | None:

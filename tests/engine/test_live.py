@@ -12,7 +12,9 @@ from lexorder.engine.errors import SnapshotError
 from lexorder.engine.events import (
     AccountChanged,
     Fill,
+    FillRecorded,
     InstrumentChanged,
+    PositionSet,
     SingleChanged,
     TraderChanged,
     WorkingAdded,
@@ -35,8 +37,15 @@ def same(live: Live, snapshot) -> None:
         assert (mine.positions, list(mine.positions)) == (theirs.positions, list(theirs.positions))
         assert mine.working == theirs.working
         assert mine.orders == theirs.orders
-    for name in ("accounts", "instruments", "traders", "single", "time"):
+    for name in ("accounts", "instruments", "traders", "strategies", "single", "time"):
         assert getattr(live.snapshot, name) == getattr(snapshot, name)
+    for name in ("working_orders", "fills", "quotes", "signals"):
+        assert tuple(getattr(live.snapshot, name)) == tuple(getattr(snapshot, name))
+    for account in (worlds.ACCOUNT, "B", "C"):
+        mine, theirs = live.projection(account, ()), project(snapshot, VOCABULARY, account, ())
+        for kind in ("fill", "quote", "signal"):
+            assert list(mine.members(kind)) == list(theirs.members(kind))
+    assert live.frozen(snapshot.hash) == snapshot
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -44,11 +53,14 @@ def test_events_in_place_are_events_on_snapshots(seed):
     random_ = Random(f"live {seed}")
     snapshot = worlds.snapshot(random_)
     live = Live(VOCABULARY, snapshot)
+    kept = []
     for number in range(25):
         event = happenings.happening(random_, snapshot, number)
         snapshot = after(snapshot, event)
         live.apply(event)
         same(live, snapshot)
+        kept.append((live.frozen(snapshot.hash), snapshot))
+    assert all(mine == theirs for mine, theirs in kept), "a later event changed an earlier snapshot"
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -72,6 +84,11 @@ UNKNOWN = (
     Fill("A", "NOPE", "buy", Fraction(1), Fraction(0)),
     Fill("A", "ACME", "buy", Fraction(1), Fraction(0), "NOPE"),
     Fill("A", "ACME", "buy", Fraction(10_000), Fraction(0), "W0"),
+    Fill("A", "ACME", "buy", Fraction(1), Fraction(0), "NOPE", {"fill.id": "F0"}),
+    Fill("A", "ACME", "buy", Fraction(1), Fraction(0), "W0", {"fill.id": "F1"}),
+    FillRecorded({"fill.id": "F1"}),
+    PositionSet("NOPE", "ACME", {"position.before.quantity": Fraction(1)}),
+    PositionSet("A", "NOPE", {"position.before.quantity": Fraction(1)}),
 )
 
 
@@ -81,6 +98,7 @@ def test_what_a_snapshot_refuses_is_refused_and_changes_nothing(event):
     working = {**worlds.working(Random(1), 0, 3), "working_order.id": "W0", "working_order.symbol": "ACME"}
     if not any(w["working_order.id"] == "W0" for w in snapshot.working_orders):
         snapshot = after(snapshot, WorkingAdded(working))
+    snapshot = after(snapshot, FillRecorded({"fill.id": "F1"}))
     live = Live(VOCABULARY, snapshot)
     with pytest.raises(SnapshotError):
         after(snapshot, event)
