@@ -22,6 +22,7 @@ from lexorder.api.service import (
     routes_orders,
     routes_probes,
     routes_state,
+    stream,
 )
 from lexorder.api.service.guard import Guard
 from lexorder.api.service.service import Service
@@ -32,7 +33,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 DESCRIPTION = "Pre-trade compliance, rebalances with certificates, and the record of both. Amounts are decimal strings."
 
-ROUTES = (routes_probes, routes_orders, routes_state)
+ROUTES = (routes_probes, routes_orders, routes_state, stream)
 """Modules with `router(service)`."""
 
 

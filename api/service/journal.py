@@ -57,13 +57,11 @@ class NoLedger:
         self.on_batch: Callable[[list[Any], BaseException | None], None] = lambda _done, _error: None
 
     def append(  # noqa: PLR0917  as the ledger's own
-        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /
+        self, kind: str, ref: str, account: str, body: bytes, at: str, _done: Any = None, /
     ) -> Record:
         """A record that nobody will find again."""
         self.size = self.committed = self.size + 1
-        record = chained(self.size - 1, bytes(32), kind, at, ref, account, body)
-        done(None)
-        return record
+        return chained(self.size - 1, bytes(32), kind, at, ref, account, body)
 
     def recover(self) -> list[Record]:
         """Nothing to do."""
@@ -82,13 +80,14 @@ class Journal:
         self.listeners: list[Listener] = []
         self.down = ""
         self.refused: Counter[str] = Counter()
+        self._immediate = isinstance(ledger, NoLedger)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recovery: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """From within the event loop, before the first record."""
         self._loop = asyncio.get_running_loop()
-        if not isinstance(self.ledger, NoLedger):
+        if not self._immediate:
             self.ledger.on_batch = self._from_writer
 
     def require(self, what: str) -> None:
@@ -101,28 +100,21 @@ class Journal:
         """A record and the future of its being durable. Raises Problem 503."""
         self.require(kind)
         assert self._loop is not None
-        waiting: asyncio.Future[None] = self._loop.create_future()
-
-        def done(error: BaseException | None) -> None:
-            if waiting.done():  # the client has gone: its request was cancelled
-                return
-            if error is None:
-                waiting.set_result(None)
-            else:
-                waiting.set_exception(unavailable())
-
+        pending = _Pending(self, self._loop.create_future())
         try:
-            record = self.ledger.append(kind, ref, account, body, instant(self.wall()), done)
+            record = self.ledger.append(kind, ref, account, body, instant(self.wall()), pending)
         except LexorderError as error:
             self._failed(error)
             raise unavailable() from None
-        return record, waiting
+        pending.record = record
+        if self._immediate:
+            pending(None)
+        return record, pending.durable
 
     async def write(self, kind: str, ref: str, account: str, body: Any) -> Record:
         """Record something and wait until it is durable. Raises Problem 503."""
-        record, waiting = self.take(kind, ref, account, msgspec.json.encode(body))
-        await waiting
-        self.tell(record)
+        record, durable = self.take(kind, ref, account, msgspec.json.encode(body))
+        await durable
         return record
 
     def tell(self, record: Record) -> None:
@@ -170,6 +162,28 @@ class Journal:
             except Problem:
                 self.refused.update(refused)
             return
+
+
+class _Pending:
+    """A record on its way: called once, in the event loop, in the order of the records."""
+
+    __slots__ = ("durable", "journal", "record")
+
+    def __init__(self, journal: Journal, durable: asyncio.Future[None]) -> None:
+        self.journal = journal
+        self.durable = durable
+        self.record: Record | None = None
+
+    def __call__(self, error: BaseException | None) -> None:
+        """It is durable, or it is not."""
+        if error is None and self.record is not None:
+            self.journal.tell(self.record)
+        if self.durable.done():  # the client has gone: its request was cancelled
+            return
+        if error is None:
+            self.durable.set_result(None)
+        else:
+            self.durable.set_exception(unavailable())
 
 
 def unavailable() -> Problem:

@@ -130,7 +130,6 @@ class OrderCheck:
         body = record_of(now, asked, reserved=reserved, decision=written)
         record, durable = service.journal.take("decision", str(order["order.id"]), decision.account, body)
         await durable
-        service.journal.tell(record)
         self._count(decision, time.perf_counter() - asked.started)
         return answer_of(written, service.settings.shard, record.seq)
 

@@ -30,6 +30,7 @@ from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
+from lexorder.api.service.stream import Hub
 from lexorder.engine.desk import shipped_vocabulary
 from lexorder.engine.errors import LexorderError, UsageError
 from lexorder.engine.ledger.database import Database
@@ -55,6 +56,8 @@ class Service:
         self.metrics = Metrics(settings.shard, feeds=FEEDS)
         keeper: Keeper = ledger if ledger is not None else NoLedger()
         self.journal = Journal(keeper, wall_now, self.rebuild)
+        self.hub = Hub()
+        self.journal.listeners.append(self.hub.offer)
         self.standing = False
 
     @classmethod
@@ -128,7 +131,6 @@ class Service:
             raise
         record, durable = self.journal.take(kind, ref, account, msgspec.json.encode(body))
         await durable
-        self.journal.tell(record)
         return record
 
     def stamp(self, principal: Principal, **body: Any) -> dict[str, Any]:

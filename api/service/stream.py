@@ -1,0 +1,196 @@
+"""`/v1/stream`: what is decided and what changes, as it becomes durable.
+
+In: durable records. Out: messages over a WebSocket, by topic, from any sequence number on. Guaranteed: every record of
+the chosen topics that the caller may see, once, in order, first from the ledger and then live without a gap; offering
+a record to readers never waits: a reader that is more than `BEHIND_MAX` records behind is told where to go on
+(`slow-reader`, with `resume_from`) and cut. Refused: unknown topics (close code 1008), by message. Why records: the
+stream, the queries and the replay then cannot differ. Before: `journal.py`. After: `app.py`.
+
+The first message of the client says what it wants: `{"topics": ["decisions"], "from": 17}`; without `from` it hears
+what happens from now on. Each message has `topic`, `shard`, `seq`, `at`, `kind`, `account` and `body`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from lexorder.api.service.access import require
+from lexorder.api.service.principal import Principal
+from lexorder.api.service.problems import Problem
+from lexorder.api.service.strict_json import loads
+from lexorder.engine.ledger.record import Record
+
+if TYPE_CHECKING:
+    from lexorder.api.service.service import Service
+
+TOPICS: Mapping[str, frozenset[str]] = {
+    "decisions": frozenset({"decision", "batch", "override", "rebalance"}),
+    "breaches": frozenset({"breach"}),
+    "state": frozenset({"trading-state", "rulebook", "limit", "snapshot", "gap", "outage"}),
+    "feeds": frozenset({"events"}),
+}
+"""Kinds of records by topic."""
+
+BEHIND_MAX = 1_000
+"""Records that may wait for a slow reader."""
+
+HELLO_S = 10.0
+"""Time a client has to say what it wants."""
+
+POLICY, AGAIN = 1008, 1013
+"""Close codes of RFC 6455: against the rules; try again later."""
+
+
+@dataclass(eq=False, slots=True)
+class Reader:
+    """One subscriber: the kinds it wants, the accounts it may see, what waits for it, whether it fell behind."""
+
+    kinds: frozenset[str]
+    accounts: frozenset[str] | None
+    waiting: asyncio.Queue[Record] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX))
+    behind: bool = False
+
+    def wants(self, record: Record) -> bool:
+        """Whether the record is for this reader."""
+        if record.kind not in self.kinds:
+            return False
+        if self.accounts is None:
+            return True
+        return record.account in self.accounts if record.account else record.kind in ("trading-state", "rulebook")
+
+
+class Hub:
+    """All subscribers of one service."""
+
+    def __init__(self) -> None:
+        self.readers: set[Reader] = set()
+
+    def offer(self, record: Record) -> None:
+        """Let every reader that wants a record have it; never waits."""
+        for reader in self.readers:
+            if not reader.behind and reader.wants(record):
+                try:
+                    reader.waiting.put_nowait(record)
+                except asyncio.QueueFull:
+                    reader.behind = True
+
+
+def topic_of(kind: str) -> str:
+    """The topic a kind of record belongs to, empty for none."""
+    return next((topic for topic, kinds in TOPICS.items() if kind in kinds), "")
+
+
+def message_of(record: Record, shard: int) -> bytes:
+    """One message."""
+    head = {
+        "topic": topic_of(record.kind),
+        "shard": shard,
+        "seq": record.seq,
+        "at": record.at,
+        "kind": record.kind,
+        "account": record.account,
+    }
+    return b"".join((msgspec.json.encode(head)[:-1], b',"body":', record.body, b"}"))
+
+
+def router(service: Service) -> APIRouter:
+    """The route."""
+    routes = APIRouter(prefix="/v1")
+
+    @routes.websocket("/stream")
+    async def stream(socket: WebSocket, who: Annotated[Principal, Depends(require("/v1/stream"))]) -> None:
+        """Follow the service."""
+        await socket.accept()
+        try:
+            kinds, start = await _wanted(socket)
+        except Problem as problem:
+            await socket.send_bytes(problem.to_bytes())
+            await socket.close(POLICY)
+            return
+        except (TimeoutError, WebSocketDisconnect):
+            return
+        reader = Reader(kinds, who.accounts)
+        service.hub.readers.add(reader)
+        try:
+            await _follow(service, socket, reader, start)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            service.hub.readers.discard(reader)
+
+    return routes
+
+
+async def _wanted(socket: WebSocket) -> tuple[frozenset[str], int | None]:
+    """What the client's first message asks for. Raises Problem."""
+    async with asyncio.timeout(HELLO_S):
+        message = await socket.receive()
+    if message["type"] != "websocket.receive":
+        raise WebSocketDisconnect
+    asked = loads(message.get("bytes") or (message.get("text") or "").encode())
+    if not isinstance(asked, dict):
+        raise Problem(422, "wrong-shape", 'Say what you want: {"topics": ["decisions"], "from": 0}.')
+    topics, start = asked.get("topics", list(TOPICS)), asked.get("from")
+    if not isinstance(topics, list) or not topics or any(topic not in TOPICS for topic in topics):
+        raise Problem(422, "unknown-topic", f"Topics are {', '.join(TOPICS)}.")
+    if start is not None and (not isinstance(start, int) or start < 0):
+        raise Problem(422, "wrong-shape", "`from` is a sequence number.")
+    return frozenset(kind for topic in topics for kind in TOPICS[topic]), start
+
+
+async def _follow(service: Service, socket: WebSocket, reader: Reader, start: int | None) -> None:
+    """Past records, then live ones. The reader is subscribed already, so nothing falls between the two."""
+    gone = asyncio.create_task(_until_gone(socket))
+    try:
+        sent = -1 if start is None else start - 1
+        if start is not None:
+            sent = await _past(service, socket, reader, start)
+        while not gone.done():
+            if reader.behind and reader.waiting.empty():
+                service.metrics.cut("slow-reader")
+                told = {"error": "slow-reader", "resume_from": sent + 1}
+                await socket.send_bytes(msgspec.json.encode(told))
+                await socket.close(AGAIN)
+                return
+            getting = asyncio.create_task(reader.waiting.get())
+            await asyncio.wait({getting, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                getting.cancel()
+                return
+            record = getting.result()
+            if record.seq > sent:
+                await socket.send_bytes(message_of(record, service.settings.shard))
+                sent = record.seq
+    finally:
+        gone.cancel()
+
+
+async def _past(service: Service, socket: WebSocket, reader: Reader, start: int) -> int:
+    """Send what is in the ledger from `start` on; the last number looked at."""
+    sent = start - 1
+    while True:
+        page = await service.recorded(start=sent + 1, stop=sent + 1 + BEHIND_MAX)
+        if not page:
+            return sent
+        for record in _seen(page, reader):
+            await socket.send_bytes(message_of(record, service.settings.shard))
+        sent = page[-1].seq
+
+
+def _seen(page: Iterable[Record], reader: Reader) -> Iterable[Record]:
+    return (record for record in page if reader.wants(record))
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Read until the client leaves; what it says after the first message is not heard."""
+    while True:
+        message: Mapping[str, Any] = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
