@@ -15,18 +15,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.table import Table
 
-from lexorder.api.service.keys import KeyRecord, KeyStore
 from lexorder.api.service.roles import Role, Scope
 from lexorder.api.service.settings import from_environment
 from lexorder.api.terminal import console
 from lexorder.engine.codes import nearest_name
 from lexorder.engine.errors import UsageError, shown
-from lexorder.engine.ledger.database import Database
+
+if TYPE_CHECKING:
+    from lexorder.api.service.keys import KeyRecord, KeyStore
 
 app = typer.Typer(help="Make, list and revoke the keys of the service.", no_args_is_help=True)
 
@@ -104,6 +105,9 @@ def revoke(
 
 @contextmanager
 def _store(data_dir: Path | None, database: str | None) -> Iterator[KeyStore]:
+    from lexorder.api.service.keys import KeyStore  # databases and HTTP: other commands start without
+    from lexorder.engine.ledger.database import Database
+
     settings = from_environment(data_dir=data_dir, database=database)
     if not settings.database:
         settings.data_dir.mkdir(parents=True, exist_ok=True)

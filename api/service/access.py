@@ -69,6 +69,7 @@ class Access:
         self._held: dict[bytes, Principal] = {}
         self._records: dict[str, KeyRecord] = {}
         self._trusted_until = float("-inf")
+        self._reading = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,11 +78,13 @@ class Access:
         if self._since() > self._trusted_until:
             raise Problem(503, "keys-unreadable", "Keys cannot be read at the moment; nobody is let in.")
         digest = hashlib.sha256(authorization).digest()
-        held = self._held.get(digest)
-        if held is not None and (held.expires is None or self._now() < held.expires):
+        # One memory from beginning to end: if a refresh empties it meanwhile, what is found now goes with the old one.
+        memory = self._held
+        held = memory.get(digest)
+        if held is not None and self._still_good(held):
             return held
         found = self._identify(authorization)
-        self._hold(digest, found)
+        _hold(memory, digest, found)
         return found
 
     def permit(self, principal: Principal, method: str, endpoint: str) -> None:
@@ -100,7 +103,7 @@ class Access:
 
     def current(self, principal: Principal) -> bool:
         """Whether a principal let in earlier is still welcome; streams ask before they send."""
-        if self._since() > self._trusted_until or (principal.expires is not None and self._now() >= principal.expires):
+        if self._since() > self._trusted_until or not self._still_good(principal):
             return False
         if principal.kind == "token":
             return self.tokens is not None and self.tokens.current(principal)
@@ -109,12 +112,13 @@ class Access:
 
     def refresh(self) -> None:
         """Read the key table now. Raises LedgerError when it cannot; memory and trust then stay as they were."""
-        started = self._since()
-        records = {record.id: record for record in self.keys.records()}
-        if records != self._records:
-            self._records = records
-            self._held = {}
-        self._trusted_until = started + TRUST_S
+        with self._reading:  # or a slow reader could put back what a later one has replaced
+            started = self._since()
+            records = {record.id: record for record in self.keys.records()}
+            if records != self._records:
+                self._records = records
+                self._held = {}
+            self._trusted_until = started + TRUST_S
 
     def start(self) -> None:
         """Read the key table, then go on reading it and the issuer's keys in threads. Raises LedgerError."""
@@ -144,6 +148,11 @@ class Access:
             except Exception as error:  # whatever the database says: trust runs out by itself
                 log.error("keys-unreadable", kind=type(error).__name__)
 
+    def _still_good(self, held: Principal) -> bool:
+        if held.expires is not None and self._now() >= held.expires:
+            return False
+        return held.kind == "key" or (self.tokens is not None and self.tokens.keys.trusted)
+
     def _identify(self, authorization: bytes) -> Principal:
         scheme, _, credential = authorization.partition(b" ")
         if not authorization:
@@ -168,11 +177,11 @@ class Access:
             raise Problem(401, "key-expired", "This key has expired.", headers=CHALLENGE)
         return record.principal(self.matrix)
 
-    def _hold(self, digest: bytes, found: Principal) -> None:
-        held = self._held
-        while len(held) >= HELD_MAX:
-            held.pop(next(iter(held)), None)
-        held[digest] = found
+
+def _hold(memory: dict[bytes, Principal], digest: bytes, found: Principal) -> None:
+    while len(memory) >= HELD_MAX:
+        memory.pop(next(iter(memory), b""), None)
+    memory[digest] = found
 
 
 def bad_credentials() -> Problem:
