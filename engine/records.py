@@ -42,6 +42,10 @@ class Records(Sequence[Facts]):
         self._place(key, (self._next, facts))
         self._next += 1
 
+    def knows(self, key: str) -> bool:
+        """Whether there is a record with this id."""
+        return key in self._rows
+
     def put(self, facts: Facts) -> None:
         """A record in the place of the one with its id, or a new one."""
         old = self._rows.get(str(facts[self._id]))

@@ -20,10 +20,12 @@ from lexorder.engine.errors import SnapshotError
 from lexorder.engine.facts import record
 from lexorder.engine.listing import ListChanged
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.records import Records
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Projection, Snapshot, Subject, read, signed
 
 NOTHING = Fraction(0)
+GONE = Fraction(-1)
 
 Told = e.Event | ListChanged
 """What a desk can be told."""
@@ -31,16 +33,17 @@ Told = e.Event | ListChanged
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What rows are read against: the vocabulary, the desk's snapshot, its working orders by id."""
+    """What rows are read against: the vocabulary, the desk's facts, its working orders by id, its recorded fills."""
 
     vocabulary: Vocabulary
     snapshot: Snapshot
     working: Mapping[str, Facts]
+    fills: Records
 
 
 def events_of(feed: str, body: Mapping[str, Any], known: Known) -> tuple[Told, ...]:
     """The events of one batch, in order. Raises SnapshotError, KeyError for a feed that is none."""
-    found = tuple(_READERS[feed](body, known))
+    found = (*_READERS[feed](body, known), *(_gone(feed, body, known) if body.get("whole") else ()))
     _admissible(found, known)
     return found
 
@@ -174,6 +177,24 @@ def _signals(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
         yield e.SignalSet(facts)
 
 
+def _gone(feed: str, body: Mapping[str, Any], known: Known) -> Iterator[Told]:
+    """What is no longer there, when a feed is told as a whole: holdings, working orders and lists that it leaves out."""
+    if feed == "positions":
+        kept = {(row["account"], row["symbol"]) for _, row in _rows(body)}
+        flat = {"position.before.quantity": NOTHING}
+        for account, held in known.snapshot.positions.items():
+            for symbol in held:
+                if (account, symbol) not in kept:
+                    own = {"position.account": account, "position.symbol": symbol}
+                    yield e.PositionSet(account, symbol, {**own, **flat})
+    elif feed == "working-orders":
+        told = {row["id"] for _, row in _rows(body)}
+        yield from (e.WorkingRemoved(order) for order in known.working if order not in told)
+    elif feed == "lists":
+        named = {row["list"] for _, row in _rows(body)}
+        yield from (ListChanged(name, ()) for name in known.snapshot.lists if name not in named)
+
+
 _READERS: dict[str, Callable[[Mapping[str, Any], Known], Iterator[Told]]] = {
     "accounts": _accounts,
     "positions": _positions,
@@ -187,26 +208,32 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Known], Iterator[Told]]] = {
 
 def _admissible(events: Sequence[Told], known: Known) -> None:
     """Refuse the batch when the desk would refuse one of its events after having taken others."""
-    left = {order: facts["working_order.quantity"] for order, facts in known.working.items()} if events else {}
-    filling = any(isinstance(event, e.Fill) for event in events)
-    recorded = {facts["fill.id"] for facts in known.snapshot.fills} if filling else set()
+    left: dict[str, Fraction] = {}  # open quantities as the batch changes them; below zero: gone
+    filled: set[str] = set()
     for n, event in enumerate(events):
+        where = f"items[{n}]"
         if isinstance(event, e.WorkingRemoved):
-            if left.pop(event.id, None) is None:
-                raise SnapshotError("unknown-thing", f"items[{n}]", "is no working order")
+            if _left(event.id, left, known) < 0:
+                raise SnapshotError("unknown-thing", where, "is no working order")
+            left[event.id] = GONE
         elif isinstance(event, e.WorkingAdded):
             key = str(event.facts["working_order.id"])
-            if key in left:
-                raise SnapshotError("duplicate-thing", f"items[{n}]", "is twice in this batch")
-            left[key] = event.facts["working_order.quantity"]
+            if _left(key, left, known) >= 0:
+                raise SnapshotError("duplicate-thing", where, "is twice in this batch")
+            left[key] = event.facts["working_order.quantity"]  # type: ignore[assignment]
         elif isinstance(event, e.Fill):
-            if event.facts["fill.id"] in recorded:
-                raise SnapshotError("duplicate-thing", f"items[{n}].id", "was told before")
-            recorded.add(event.facts["fill.id"])
+            key = str(event.facts["fill.id"])
+            if key in filled or known.fills.knows(key):
+                raise SnapshotError("duplicate-thing", f"{where}.id", "was told before")
+            filled.add(key)
             if event.working_order:
-                rest = left.get(event.working_order, NOTHING) - event.quantity  # type: ignore[operator]
+                rest = _left(event.working_order, left, known) - event.quantity
                 if rest < 0:
-                    raise SnapshotError(
-                        "out-of-bounds", f"items[{n}].quantity", "is more than its working order has left"
-                    )
-                left[event.working_order] = rest
+                    raise SnapshotError("out-of-bounds", f"{where}.quantity", "is more than its working order has left")
+                left[event.working_order] = rest or GONE
+
+
+def _left(order: str, left: Mapping[str, Fraction], known: Known) -> Fraction:
+    """The open quantity of a working order within the batch, `GONE` when there is none."""
+    facts = known.working.get(order)
+    return left.get(order, facts["working_order.quantity"] if facts else GONE)  # type: ignore[arg-type]

@@ -80,21 +80,21 @@ class Floor:
         now = self.clock.now()
         if self.desk is None:
             return now.isoformat()
-        known = self.desk.snapshot.time
+        known = self.desk.time
         if (now - known).total_seconds() >= self.tick_s:
             self._move(now)
         return self._written()
 
     def _written(self) -> str:
         """The desk's time as text, kept until it moves."""
-        moment = self.standing.snapshot.time
+        moment = self.standing.time
         if moment is not self._moment:
             self._moment, self._text = moment, moment.isoformat()
         return self._text
 
     def _move(self, moment: datetime) -> None:
         """Let the desk's time be `moment`, with whatever changes on a new trade date."""
-        if self.desk is None or moment == self.desk.snapshot.time:
+        if self.desk is None or moment == self.desk.time:
             return
         self.desk.apply(e.SingleChanged(session_facts(moment)))
         self._doubt()
@@ -133,8 +133,8 @@ class Floor:
             self.standing.apply(event)
         feed = self.feeds[name]
         if body.get("whole"):
-            feed.whole(self.standing.snapshot.time, body.get("sequence"))
-        feed.taken(body["event_id"], body.get("sequence"), self.standing.snapshot.time)
+            feed.whole(self.standing.time, body.get("sequence"))
+        feed.taken(body["event_id"], body.get("sequence"), self.standing.time)
         self._doubt()
 
     def _gap(self, body: Mapping[str, Any]) -> None:
@@ -175,12 +175,12 @@ class Floor:
         scope, key, state = entry["scope"], entry["id"], entry["state"]
         if scope == "firm":
             self.desk.apply(e.SingleChanged({"firm.trading_state": state}))
-        elif scope == "account" and key in self.desk.snapshot.accounts:
+        elif scope == "account" and key in self.desk.accounts:
             self.desk.apply(e.AccountChanged(key, {"account.trading_state": state}))
-        elif scope == "trader" and key in self.desk.snapshot.traders:
+        elif scope == "trader" and key in self.desk.traders:
             self.desk.apply(e.TraderChanged(key, {"trader.trading_state": state}))
         elif scope == "strategy":
-            known = self.desk.snapshot.strategies.get(key, {"strategy.id": key})
+            known = self.desk.strategies.get(key, {"strategy.id": key})
             self.desk.apply(e.StrategySet(key, {**known, "strategy.trading_state": state}))
 
     def _book(self) -> RuleBook:
@@ -189,15 +189,14 @@ class Floor:
     def _renew(self) -> None:
         self._doubted.clear()
         if self.desk is not None:
-            self.desk = Desk(self._book(), self.desk.snapshot, self.vocabulary)
+            self.desk.replace_book(self._book())
 
     # ---- questions -------------------------------------------------------------------------------
 
     def events(self, feed: str, body: Mapping[str, Any]) -> Sequence[Told]:
         """The events of a batch, without taking them. Raises SnapshotError."""
         desk = self.standing
-        working = {str(w["working_order.id"]): w for w in desk.snapshot.working_orders}
-        return events_of(feed, body, Known(self.vocabulary, desk.snapshot, working))
+        return events_of(feed, body, Known(self.vocabulary, desk.tables, desk.working, desk.live.fills))
 
     def decide(self, orders: tuple[Facts, ...]) -> Decision:
         """Decide orders of one account together, with trading states and doubtful feeds heeded."""
@@ -222,19 +221,19 @@ class Floor:
             outcome=Outcome.REJECT,
             account=str(orders[0]["order.account"]),
             orders=tuple(str(o["order.id"]) for o in orders),
-            time=self.standing.snapshot.time,
+            time=self.standing.time,
             reports=(report,),
             derived=(),
             fired=(),
             largest=None,
             verdicts=0,
             rulebook_hash=self.standing.book.hash,
-            snapshot_hash=self.standing.snapshot.hash,
+            snapshot_hash=self.standing.hash,
         )
 
     def _doubt(self) -> None:
         """See again which feeds cannot be relied on."""
-        doubts = self.feeds.doubts(self.standing.snapshot.time) if self.desk is not None else {}
+        doubts = self.feeds.doubts(self.standing.time) if self.desk is not None else {}
         if doubts != self.doubts:
             self.doubts = doubts
             self._doubted.clear()

@@ -56,7 +56,7 @@ class NoLedger:
         self.committed = self.size = 0
         self.on_batch: Callable[[list[Any], BaseException | None], None] = lambda _done, _error: None
 
-    def append(  # noqa: PLR0917  as the ledger's own
+    def append(
         self, kind: str, ref: str, account: str, body: bytes, at: str, _done: Any = None, /
     ) -> Record:
         """A record that nobody will find again."""

@@ -34,7 +34,7 @@ def working_order(order: Facts, desk: Desk, vocabulary: Vocabulary) -> Facts:
 def _checked_at(order: Facts, desk: Desk, vocabulary: Vocabulary) -> Fraction:
     declared = vocabulary.names["order.execution_price"]
     assert declared.means is not None
-    seen = Projection(desk.snapshot, vocabulary, str(order["order.account"]), (order,), (), {})
+    seen = Projection(desk.tables, vocabulary, str(order["order.account"]), (order,), (), {})
     stack = (Subject("order", str(order["order.id"]), order),)
     exact = number(declared.means, Point(seen, stack, {}, {}))
     scale = 10 ** vocabulary.names["working_order.price"].scale

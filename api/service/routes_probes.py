@@ -34,7 +34,7 @@ def router(service: Service) -> APIRouter:
         return {
             "status": "ready",
             "shard": service.settings.shard,
-            "time": desk.snapshot.time.isoformat(),
+            "time": desk.time.isoformat(),
             "rulebook": desk.book.hash,
             "doubts": service.floor.doubts,
         }

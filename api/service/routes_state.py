@@ -172,7 +172,7 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
     _time(service, batch.time)
     floor.events(name, told)  # refused here, before anything is recorded
     record = await service.step("events", batch.event_id, "", service.stamp(who, feed=name, **told))
-    service.metrics.feed(name, floor.standing.snapshot.time.timestamp())
+    service.metrics.feed(name, floor.standing.time.timestamp())
     return Taken(feed=name, status="taken", items=len(batch.items), sequence=feed.last, recorded=place(service, record))
 
 
