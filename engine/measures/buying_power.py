@@ -2,8 +2,9 @@
 
 In: the account's equity and maintenance requirement at the previous close, today's executions, fees, leverage. Out:
 `account.day_trading_buying_power`, `account.day_trade_cost`, `account.day_trade_call`, `account.leverage`,
-`order.affordable_quantity`, `order.target_quantity`. Guaranteed: exact; quantities are rounded down to whole lots, so
-that what is afforded never costs more than there is. Refused: MissingFactError when a fact is absent.
+`order.affordable_quantity`, `order.target_quantity`, `order.target_change`, `order.weight_change`. Guaranteed: exact;
+quantities bought are rounded down to whole lots and quantities sold up, so that what is afforded never costs more than
+there is and what is left is never more than was aimed at. Refused: MissingFactError when a fact is absent.
 
 Source of day trading buying power: FINRA Rule 4210(f)(8)(B)(iii) and (f)(8)(A), NASD Rule 2520 since 2001-09-28:
 equity at the close of the previous business day less the maintenance requirement, four times for equity securities.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 from lexorder.engine.measure import measure
 from lexorder.engine.measures import maintenance, reading
@@ -169,3 +170,31 @@ def target_quantity(seen: Projection, order: Subject) -> Value:
     budget = equity * (1 - free) * target / granted * (1 - buffer)
     shares = leveraged(budget, _priced(seen, order), granted, flat, lot)
     return shares if order.facts.get("order.side") == BUY else -shares
+
+
+@measure("order.target_change")
+def target_change(seen: Projection, order: Subject) -> Value:
+    """Signed whole lots to trade from what is held to `order.target_quantity`."""
+    aim = reading.given_or(order, "order.target_quantity", lambda: target_quantity(seen, order))
+    return aim - _holding(seen, order)
+
+
+@measure("order.weight_change")
+def weight_change(seen: Projection, order: Subject) -> Value:
+    """Signed whole lots to trade so that the instrument is `order.target_weight` of cash and holdings.
+
+    What is bought is `order.affordable_quantity`; where more is held than wanted, as many lots are sold as leave no
+    more.
+    """
+    weight, lot = (reading.number(seen, order, n) for n in ("order.target_weight", "instrument.lot"))
+    mark = reading.number(seen, order, "instrument.mark") * reading.number(seen, order, "instrument.fx")
+    account, held = reading.account(seen), _holding(seen, order)
+    equity = reading.given_or(account, "account.equity", lambda: maintenance.equity(seen, account))
+    excess = held * mark - weight * equity
+    if excess <= 0:
+        return reading.given_or(order, "order.affordable_quantity", lambda: affordable_quantity(seen, order))
+    return -min(ceil(excess / mark / lot) * lot, held)
+
+
+def _holding(seen: Projection, order: Subject) -> Fraction:
+    return dict(reading.holdings(seen)).get(str(order.facts["order.symbol"]), NONE)

@@ -198,3 +198,31 @@ def test_a_target_weight_counts_what_is_held() -> None:
     for weight, expected in (("1", 8), ("0.5", 3), ("0.2", 0), ("0.1", 0)):
         sent = [asking.order("buy", "1", "ACME", price="100", target_weight=weight)]
         assert asking.measured("order.affordable_quantity", found, sent) == expected
+
+
+def holding(quantity: int, **facts: str) -> dict[str, Any]:
+    """The account with a holding of ACME at 100."""
+    held = {"account": "A", "symbol": "ACME", "quantity": str(quantity)}
+    return account(**facts) | {"positions": [held]}
+
+
+@pytest.mark.parametrize("held", [-7, 0, 60, 100, 101])
+def test_the_change_to_a_target_leads_from_what_is_held_to_the_target(held: int) -> None:
+    found = holding(held, equity="10000", leverage="2")
+    for side in ("buy", "sell_short"):
+        sent = [asking.order(side, "1", "ACME", target_leverage="1")]
+        change = asking.measured("order.target_change", found, sent)
+        assert held + change == asking.measured("order.target_quantity", found, sent)  # type: ignore[operator]
+
+
+@settings(max_examples=40, deadline=None)
+@given(cash=st.integers(0, 3_000), held=st.integers(0, 30), percent=st.integers(0, 100))
+def test_after_the_change_to_a_weight_no_more_is_held_and_no_lot_is_missing(cash: int, held: int, percent: int) -> None:
+    found = holding(held, cash=str(cash))
+    sent = [asking.order("buy", "1", "ACME", price="100", target_weight=asking.plain(Fraction(percent, 100)))]
+    change = asking.measured("order.weight_change", found, sent)
+    assert isinstance(change, Fraction)
+    after, wanted = held + change, Fraction(percent * (cash + 100 * held), 100)
+    assert 0 <= after * 100 <= wanted
+    # One share more is beyond what is wanted or, bought, beyond the cash.
+    assert (after + 1) * 100 > wanted or 100 * (change + 1) > cash

@@ -20,6 +20,16 @@ class NotCoveredError(Exception):
     """An adapter cannot translate a case; the case is then reported as not covered and never passes."""
 
 
+class Said(tuple[str, ...]):
+    """One outcome in all the words that publishers use for it; the first is shown."""
+
+    def __new__(cls, *words: str) -> Said:
+        """The same outcome in these words. Raises ValueError without any."""
+        if not words:
+            raise ValueError("an outcome needs a word")
+        return super().__new__(cls, words)
+
+
 class Fields(Mapping[str, Any]):
     """Named values of a case that remember which of them were read. Nested objects are `Fields` too, lists tuples."""
 

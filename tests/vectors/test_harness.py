@@ -14,7 +14,9 @@ import pytest
 
 from tests.vectors import asking
 from tests.vectors.adapters import merged
-from tests.vectors.case import Case, Fields, NotCoveredError, number, read_case, read_cases, text
+from tests.vectors.adapters.day_trading import REGIMES
+from tests.vectors.adapters.portfolio import NOT_DIVERSIFIED
+from tests.vectors.case import Case, Fields, NotCoveredError, Said, number, read_case, read_cases, text
 from tests.vectors.conftest import OWN
 from tests.vectors.report import FAIL, NOT_COVERED, PASS, judged, same, totals
 
@@ -154,10 +156,29 @@ def test_what_is_no_number_is_not_covered(bad: object) -> None:
         ({"a": 1}, {"a": Fraction(1)}, True),
         ({"a": 1}, {"b": 1}, False),
         ({"a": 1}, 1, False),
+        ("none", Said("none", "nothing"), True),
+        ("nothing", Said("none", "nothing"), True),
+        ("something", Said("none", "nothing"), False),
+        (["none"], Said("none", "nothing"), False),
     ],
 )
 def test_when_an_answer_is_what_was_published(expect: object, got: object, equal: bool) -> None:
     assert same(expect, got) is equal
+
+
+def test_an_outcome_in_several_words_is_shown_in_the_first() -> None:
+    def worded(_: Case) -> object:
+        return Said("none", "nothing")
+
+    assert judged(case(expect="nothing"), {"sum": worded}).line() == "X-1 pass  expected nothing got none"
+    with pytest.raises(ValueError, match="needs a word"):
+        Said()
+
+
+def test_no_word_stands_for_two_outcomes_of_one_kind() -> None:
+    regimes = [word for said in REGIMES.values() for word in said]
+    assert len(regimes) == len(set(regimes))
+    assert not {"diversified", "still_diversified"} & set(NOT_DIVERSIFIED)
 
 
 def test_a_line_that_is_no_case_is_refused_with_its_place(tmp_path: Path) -> None:

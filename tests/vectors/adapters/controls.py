@@ -119,7 +119,7 @@ def _limits(case: Case, *, quantity: str = "", value: str = "", price: str = "",
 def order_limits(case: Case) -> object:
     """Limits of quantity and value, and whether market orders are admitted."""
     value = "max_notional" if "max_notional" in case.given else "max_value"
-    return _limits(case, quantity="max_qty", value=value)
+    return _limits(case, quantity="max_qty", value=value, price="price")
 
 
 def order_max(case: Case) -> object:
@@ -134,7 +134,7 @@ def order_max_qty(case: Case) -> object:
 
 def order_max_value(case: Case) -> object:
     """A limit of value with a contract size."""
-    return _limits(case, value="limit", size="contract_size")
+    return _limits(case, value="limit", price="price", size="contract_size")
 
 
 def tick(case: Case) -> object:
@@ -190,8 +190,16 @@ def accumulator(case: Case) -> object:
         instruments=[asking.instrument(SYMBOL, "1")],
         working_orders=[{**working, "quantity": sent_before}] if case.given["sent_not_filled_value"] else [],
     )
-    orders = [asking.order(str(o["side"]), o.text("notional"), SYMBOL, price="1") for o in case.orders]
+    orders = [asking.order(str(o["side"]), _worth(o), SYMBOL, price="1") for o in case.orders]
     return decided(snapshot, orders, ["account-credit-threshold"])
+
+
+def _worth(order: Fields) -> str:
+    """What an order is worth, said or worked out: it becomes so many shares at 1."""
+    order.ignore("symbol", "ordType")
+    if "notional" in order:
+        return order.text("notional")
+    return asking.plain(order.number("orderQty") * order.number("price"))
 
 
 # ---- pauses ------------------------------------------------------------------------------------
@@ -256,7 +264,8 @@ def cooldown(case: Case) -> object:
     """Whether an order follows too soon on a closed trade in its instrument."""
     case.order.ignore("symbol")
     firm = {"collar": "0", **_minutes(case, cooldown="stop_duration_min")}
-    fills = [_closed(case.given["last_closed_min_ago"])]
+    closed = case.given["last_closed_min_ago"]
+    fills = [] if closed is None else [_closed(closed)]
     snapshot = asking.document(firm=firm, instruments=[priced()], fills=fills)
     return decided(snapshot, [sent(case.order)], ["cooldown-after-exit"])
 
@@ -328,6 +337,8 @@ def _ordered(order: Fields, symbol: str) -> dict[str, object]:
 def pretrade(case: Case) -> object:
     """Every check of an order at a currency desk."""
     given, balances = case.given, case.given["free_balance"]
+    # Nothing goes past the checks here, so the flag changes nothing (see DISPUTED.md).
+    given.ignore("bypass")
     symbols = [str(o["symbol"]) for o in case.orders if "symbol" in o] or ["AUD/USD"]
     known = given.get("known_instruments", tuple(symbols))
     base, quote = _pair(known[0], balances)

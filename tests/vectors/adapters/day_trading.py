@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tests.vectors import asking
-from tests.vectors.case import Case, Fields, NotCoveredError, number, text
+from tests.vectors.case import Case, Fields, NotCoveredError, Said, number, text
 
 RULES = {"open_block": "day-trades-left", "deficit": "intraday-margin-deficit-open"}
 
@@ -90,11 +90,13 @@ def open_block(case: Case) -> object:
 
 
 REGIMES = {
-    "LEGACY": "legacy_pdt",
-    "EITHER": "intraday_margin_in_force_legacy_optional_by_broker",
-    "INTRADAY": "intraday_margin_only_or_house_policy",
+    "LEGACY": Said("legacy_pdt", "legacy_pdt_in_force", "legacy_pdt_only", "legacy"),
+    "EITHER": Said(
+        "intraday_margin_in_force_legacy_optional_by_broker", "intraday_margin_in_force_legacy_optional_by_firm"
+    ),
+    "INTRADAY": Said("intraday_margin_only_or_house_policy", "intraday_margin_only"),
 }
-"""How the cases word what `account.day_trading_regime` says."""
+"""How cases word what `account.day_trading_regime` says; who elects is called the broker or the firm."""
 
 
 def regime(case: Case) -> object:

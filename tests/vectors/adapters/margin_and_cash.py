@@ -43,9 +43,8 @@ def short_requirement(case: Case) -> object:
 
 def _requirement(case: Case, quantity: str) -> object:
     account = {"kind": "margin", "house_maintenance": text(case.given.get("maint_rate", 0))}
-    snapshot = asking.document(
-        account=account, instruments=[asking.instrument(SYMBOL, case.given.text("price"))], positions=[_held(quantity)]
-    )
+    stock = asking.instrument(SYMBOL, case.given.text("price"), marginable=case.given.get("marginable", True))
+    snapshot = asking.document(account=account, instruments=[stock], positions=[_held(quantity)])
     return asking.measured("account.maintenance_requirement", snapshot)
 
 
@@ -80,13 +79,20 @@ def _measured(name: str) -> Callable[[Case], object]:
 
 
 def reg_t(case: Case) -> object:
-    """Whether cash margins a purchase."""
-    price = case.order.text("notional")
-    listed = asking.instrument(
-        SYMBOL, price, marginable=case.given["marginable"], house_initial=case.given.text("initial_rate")
-    )
-    snapshot = asking.document(account={"kind": "margin", "cash": case.given.text("cash")}, instruments=[listed])
-    return asking.decided(snapshot, [asking.order(case.order["side"], "1", SYMBOL)], ["reg-t-initial-margin"])
+    """Whether cash margins a purchase or a short sale."""
+    price, quantity = _worth(case.order, case.given)
+    terms = {"marginable": case.given.get("marginable", True), "house_initial": text(case.given.get("initial_rate", 0))}
+    account = {"kind": "margin", "cash": case.given.text("cash")}
+    snapshot = asking.document(account=account, instruments=[asking.instrument(SYMBOL, price, **terms)])
+    return asking.decided(snapshot, [asking.order(case.order["side"], quantity, SYMBOL)], ["reg-t-initial-margin"])
+
+
+def _worth(order: Fields, given: Fields) -> tuple[str, str]:
+    """Price and quantity of an order that says what it is worth, or that says both, or whose price the case gives."""
+    order.ignore("symbol", "ordType")
+    if "notional" in order:
+        return order.text("notional"), "1"
+    return order.text("price") if "price" in order else given.text("price"), order.text("orderQty")
 
 
 # ---- buying power and leverage -----------------------------------------------------------------
@@ -94,19 +100,22 @@ def reg_t(case: Case) -> object:
 
 def buying_power(case: Case) -> object:
     """An order against buying power and what open orders take of it."""
-    reserved = case.given.text("open_order_value")
+    reserved, market = case.given.text("open_order_value"), text(case.given.get("price", 1))
+    quantity, price = "1", market
+    if "notional" in case.order:
+        market = price = case.order.text("notional")
+    else:
+        case.order.ignore("symbol")
+        quantity, price = case.order.text("orderQty"), text(case.order.get("price", market))
     snapshot = asking.document(
         account={"kind": "margin", "buying_power": case.given.text("buying_power")},
-        instruments=[asking.instrument(SYMBOL, "1")],
+        instruments=[asking.instrument(SYMBOL, market)],
         working_orders=[_working("W-1", "buy", "1", SYMBOL, reserved)] if number(reserved) else [],
     )
-    if "notional" not in case.order:
-        case.order.ignore("symbol")
-        sent = asking.order(case.order["side"], case.order.text("orderQty"), SYMBOL, price=case.order.text("price"))
-    else:
-        sent = asking.order(case.order["side"], "1", SYMBOL, price=case.order.text("notional"))
-    case.order.only("ordType", "limit")
-    return asking.decided(snapshot, [sent], ["buying-power"])
+    limit = {"price": price} if case.order.only("ordType", "limit", "market") == "limit" else {}
+    if not limit and "notional" not in case.order:
+        case.given["price"]
+    return asking.decided(snapshot, [asking.order(case.order["side"], quantity, SYMBOL, **limit)], ["buying-power"])
 
 
 def _working(name: str, side: str, quantity: str, symbol: str, price: str) -> dict[str, object]:
@@ -171,9 +180,10 @@ def whole_shares(case: Case) -> object:
     side = {"short": "sell_short", "long": "buy"}[case.given.get("side", "long")]
     listed = asking.instrument(SYMBOL, case.given.text("price"), lot=case.given.text("lot"))
     firm = {"target_buffer": case.given.text("buffer"), "free_buying_power": case.given.text("free_pct"), "collar": "0"}
-    snapshot = asking.document(account=account, instruments=[listed], firm=firm)
+    held = [_held(text(case.given["position"]))] if case.given.get("position") else []
+    snapshot = asking.document(account=account, instruments=[listed], firm=firm, positions=held)
     aim = {"target_leverage": case.given.text("target_leverage"), "flat_fee": case.given.text("fee_flat")}
-    found = asking.measured("order.target_quantity", snapshot, [asking.order(side, "1", SYMBOL, **aim)])
+    found = asking.measured("order.target_change", snapshot, [asking.order(side, "1", SYMBOL, **aim)])
     if not case.orders:
         return found
     case.order.ignore("symbol")
@@ -186,13 +196,10 @@ def whole_shares(case: Case) -> object:
 
 def long_premium(case: Case) -> object:
     """What buying an option needs."""
-    case.order.ignore("symbol")
     case.order.only("effect", "open")
-    case.order.only("ordType", "market")
-    listed = asking.instrument(SYMBOL, case.given.text("fill"), multiplier=case.given.text("multiplier"))
-    snapshot = asking.document(instruments=[listed])
-    sent = asking.order(case.order.only("side", "buy"), case.order.text("orderQty"), SYMBOL)
-    return asking.told("order.premium", snapshot, [sent])
+    case.order.only("side", "buy")
+    listed = asking.instrument(case.order["symbol"], case.given.text("fill"), multiplier=case.given.text("multiplier"))
+    return asking.told("order.premium", asking.document(instruments=[listed]), [_single(case.order)])
 
 
 # ---- cash in several currencies ----------------------------------------------------------------
@@ -329,11 +336,10 @@ def max_quantity(case: Case) -> object:
         "fee_rate": text(case.given.get("fee_rate", 0)),
         "flat_fee": _text(number(case.given.get("fee_flat", 0)) * scale),
     }
+    name = "order.affordable_quantity"
     if "target" in case.given:
-        facts["target_weight"] = case.given.text("target")
-    lots = asking.measured(
-        "order.affordable_quantity", snapshot, [asking.order("buy", "1", SYMBOL, price=mark, **facts)]
-    )
+        name, facts["target_weight"] = "order.weight_change", case.given.text("target")
+    lots = asking.measured(name, snapshot, [asking.order("buy", "1", SYMBOL, price=mark, **facts)])
     return number(asking.plain(lots)) * lot
 
 

@@ -120,7 +120,8 @@ def _session(moment: str, **facts: object) -> dict[str, Any]:
 def mwcb_action(case: Case) -> object:
     """What reaching a level at a time does."""
     moment = at(DAY, time.fromisoformat(case.given["time_et"]))
-    snapshot = _session(moment, decline_level=case.given.text("level_reached"), decline_time=moment)
+    earlier = {f"level_{level}_time": at(DAY, time(9, 31)) for level in case.given.get("levels_halted_earlier", ())}
+    snapshot = _session(moment, decline_level=case.given.text("level_reached"), decline_time=moment, **earlier)
     words = {"NONE": "no_halt", "HALT_15_MIN": "halt_15m", "HALT_REST_OF_DAY": "halt_rest_of_day"}
     return words[str(asking.measured("session.decline_action", snapshot))]
 
@@ -154,7 +155,8 @@ def ssr_order(case: Case) -> object:
     stock = priced(**optional(case, previous_close="prev_close", bid="nbb"))
     stock["short_sale_restricted"] = case.given["ssr_active"]
     snapshot = asking.document(time=when(case.given.get("session", "regular")), instruments=[stock])
-    return asking.decided(snapshot, [sent(o) for o in case.orders], ["short-sale-price-test"])
+    marked = [sent(o, short_exempt=bool(o.get("shortExempt", False))) for o in case.orders]
+    return asking.decided(snapshot, marked, ["short-sale-price-test"])
 
 
 # ---- sessions ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from lexorder.engine.react import react
 from lexorder.engine.rule import Phase, Rule
 from lexorder.engine.verdict import Status
 from tests.vectors import asking
-from tests.vectors.case import Case, Fields, NotCoveredError, number
+from tests.vectors.case import Case, Fields, NotCoveredError, Said, number
 
 WHOLE = Fraction(1_000_000)
 """Assets of the funds made up here, in dollars; everything they hold is priced at 1."""
@@ -25,25 +25,17 @@ MANY = "1000000000000"
 
 SIDES = {"buy": "buy", "sell": "sell", "sell_short": "sell_short", "short": "sell_short"}
 UCITS = ("ucits-issuer-limit", "ucits-five-ten-forty")
-EVERY_UCITS = (
-    *UCITS,
-    "ucits-group-limit",
-    "ucits-deposit-limit",
-    "ucits-combined-limit",
-    "ucits-government-limit",
-    "ucits-government-issue-limit",
-    "ucits-covered-bond-limit",
-    "ucits-covered-bond-total",
-)
-
-
+NOT_DIVERSIFIED = Said("not_diversified", "non_diversified")
+CAUSES = ("market_move", "subscription_rights", "redemption")
+"""Why a limit may be exceeded without an acquisition."""
 # ---- asking --------------------------------------------------------------------------------------
 
 
 def _in_force(snapshot: Mapping[str, Any], rules: Iterable[str]) -> tuple[Rule, ...]:
     day = asking.seen(snapshot).snapshot.single["clock.date"]
     assert isinstance(day, date)
-    return tuple(asking.only(*rules).on(day))
+    tags = frozenset(snapshot["accounts"][0]["tags"])
+    return tuple(rule for rule in asking.only(*rules).on(day) if rule.scope.covers(asking.ACCOUNT, tags))
 
 
 def _standing(snapshot: Mapping[str, Any], rules: Iterable[str]) -> Status:
@@ -55,6 +47,11 @@ def _standing(snapshot: Mapping[str, Any], rules: Iterable[str]) -> Status:
     if Status.UNDECIDED in found or not found:
         raise NotCoveredError("undecided")
     return next((s for s in (Status.BREACH, Status.PASSIVE) if s in found), Status.PASS)
+
+
+def _every_ucits() -> tuple[str, ...]:
+    """All rules of the library for a UCITS."""
+    return tuple(identifier for identifier in asking.library().ids() if identifier.startswith("ucits-"))
 
 
 def _fires(snapshot: Mapping[str, Any], rule: str) -> bool:
@@ -89,7 +86,7 @@ def _held(symbol: str, quantity: Fraction, **facts: object) -> dict[str, object]
 
 def _working(symbol: str, case: Case) -> list[dict[str, object]]:
     """Working orders of a case that gives their sums by side."""
-    sums = {"buy": case.given.number("working_buys"), "sell": case.given.number("working_sells")}
+    sums = {side: number(case.given.get(f"working_{side}s", 0)) for side in ("buy", "sell")}
     return [
         {
             "id": f"W-{side}",
@@ -126,13 +123,13 @@ def five_ten_forty(case: Case) -> object:
 
 def group(case: Case) -> object:
     """Companies and the groups they belong to."""
-    held = [(e["issuer"], e.number("w"), _entity(e)) for e in case.given["entities"]]
+    held = [(f"E{place}", e.number("w"), _entity(e)) for place, e in enumerate(case.given["entities"], 1)]
     limit = {"ucits_group_limit": case.given.text("group_limit")} if "group_limit" in case.given else {}
-    return _ucits(_fund(["ucits"], held, **limit), EVERY_UCITS)
+    return _ucits(_fund(["ucits"], held, **limit), _every_ucits())
 
 
 def _entity(given: Fields) -> dict[str, object]:
-    facts: dict[str, object] = {"group": given["group"]} if "group" in given else {}
+    facts: dict[str, object] = {"issuer": given["issuer"], "group": given.get("group", given["issuer"])}
     return facts | ({"kind": given["kind"]} if "kind" in given else {})
 
 
@@ -142,9 +139,9 @@ def _ucits(snapshot: Mapping[str, Any], rules: Iterable[str]) -> str:
 
 def passive_breach(case: Case) -> object:
     """An order while an issuer is over its limit because the market moved."""
-    case.given.only("cause", "market_move")
+    case.given.only("cause", *CAUSES)
     held = [(case.order["symbol"], case.given.number("issuer_weight_before"), dict[str, object]())]
-    return _outcome(case, _fund(["ucits"], held), EVERY_UCITS)
+    return _outcome(case, _fund(["ucits"], held), _every_ucits())
 
 
 def diversified(case: Case) -> object:
@@ -153,12 +150,15 @@ def diversified(case: Case) -> object:
     votes: Mapping[str, object] = given.get("pct_of_issuer_voting", {})
     named = {str(name): number(value) / whole for name, value in given["holdings"].items()}
     held = [(name, part, _votes(part, votes.get(name))) for name, part in named.items()]
+    for name, kind in (("government", "government"), ("investment_companies", "fund"), ("cash", "deposit")):
+        if name in given:
+            held.append((kind.upper(), given.number(name) / whole, {"kind": kind}))
     rest, each = given.number("others_total") / whole, given.number("others_each_max") / whole
     while rest > 0:
         held.append((f"O{len(held)}", min(rest, each), {}))
         rest -= each
     good = _standing(_fund(["diversified"], held), ["diversified-company"]) is Status.PASS
-    return "diversified" if good else "not_diversified"
+    return "diversified" if good else NOT_DIVERSIFIED
 
 
 def _votes(part: Fraction, share: object) -> dict[str, object]:
@@ -177,7 +177,7 @@ def acquired(case: Case) -> object:
     if moves:
         return asking.decided(snapshot, [_order(sent) for sent in moves], ["diversified-company"])
     found = _standing(snapshot, ["diversified-company"])
-    return "not_diversified" if found is Status.BREACH else "still_diversified"
+    return NOT_DIVERSIFIED if found is Status.BREACH else "still_diversified"
 
 
 def ownership(case: Case) -> object:
@@ -219,8 +219,12 @@ def position_limits(case: Case) -> object:
     limited = given.get("limit_symbol", None) in (None, symbol)
     words = {"max_shares": "max_position", "max_notional": "max_position_value"}
     limits = {words[name]: given.text(name) for name in words if name in given and given[name] is not None}
-    traded = asking.instrument(symbol, given.text("price"), **(limits if limited else {}))
-    snapshot = asking.document(instruments=[traded], positions=[_held(symbol, given.number("position"))])
+    price = given.text("price") if "price" in given else "1"
+    snapshot = asking.document(
+        instruments=[asking.instrument(symbol, price, **(limits if limited else {}))],
+        positions=[_held(symbol, given.number("position"))],
+        working_orders=_working(symbol, case),
+    )
     return _outcome(case, snapshot, ["position-quantity-limit", "position-value-limit"])
 
 
@@ -231,6 +235,7 @@ def long_only(case: Case) -> object:
         account={"tags": ["long-only"]},
         instruments=[asking.instrument(symbol, "1")],
         positions=[_held(symbol, case.given.number("position"))],
+        working_orders=_working(symbol, case),
     )
     return _outcome(case, snapshot, ["long-only"])
 
@@ -271,6 +276,9 @@ _OPTION = re.compile(r"(?P<underlying>[A-Z.]{1,6})(?P<day>\d{6})(?P<right>[CP])(
 """An option symbol of the Options Clearing Corporation: underlying, expiry, C or P, strike in thousandths."""
 
 
+COVERED = ("covered-call", "covered-call-or-spread", "spread-legs-cover")
+
+
 def _option(symbol: str, given: Fields, **facts: object) -> dict[str, object]:
     """An option from its symbol; one that is no such symbol is a call."""
     read = _OPTION.fullmatch(symbol)
@@ -299,7 +307,7 @@ def covered_call(case: Case) -> object:
         instruments=[written, asking.instrument(shares, "100", underlying=shares)],
         positions=[_held(shares, case.given.number("underlying_shares"))],
     )
-    return _outcome(case, snapshot, ["option-level", "covered-call"], position_effect=case.order["effect"])
+    return _outcome(case, snapshot, ["option-level", *COVERED], position_effect=case.order["effect"])
 
 
 def secured_put(case: Case) -> object:
@@ -323,7 +331,7 @@ def portfolio_drawdown(case: Case) -> object:
     start = case.given.number("start_value")
     account = {"peak_nav": exact(start), "nav": exact(start + case.given.number("change"))}
     snapshot = asking.document(
-        account={**account, "drawdown_stop": case.given.text("limit")},
+        account={**account, "tags": ["drawdown-stop"], "drawdown_stop": case.given.text("limit")},
         instruments=[asking.instrument("XYZ", "1")],
         positions=[_held("XYZ", Fraction(1))],
     )
@@ -335,7 +343,7 @@ def security_drawdown(case: Case) -> object:
     cost = case.given.number("cost")
     price = exact(cost + case.given.number("unrealized"))
     snapshot = asking.document(
-        account={"position_stop": case.given.text("limit")},
+        account={"tags": ["position-stop"], "position_stop": case.given.text("limit")},
         instruments=[asking.instrument("XYZ", price)],
         positions=[_held("XYZ", Fraction(1), average_price=exact(cost))],
     )
@@ -346,7 +354,7 @@ def trailing_stop(case: Case) -> object:
     """Whether the stop fires at each price in turn."""
     long = case.given.only("side", "long", "short") == "long"
     entry, prices = case.given.number("initial_price"), [number(p) for p in case.given["prices"]]
-    account = {"trailing_stop": case.given.text("limit")}
+    account = {"tags": ["trailing-stop"], "trailing_stop": case.given.text("limit")}
     fired = []
     for place, price in enumerate(prices, 1):
         best = exact(best_price(long, entry, prices[:place]))
