@@ -72,7 +72,8 @@ class Metrics:
         self._last: dict[str, float] = dict.fromkeys(feeds, float("-inf"))
         self._events: dict[tuple[str, ...], int] = {}
         self._gaps: dict[tuple[str, ...], int] = {}
-        self._states: dict[tuple[str, ...], int] = {}
+        # Published from the start: an absent kill switch would look like one that is off.
+        self._states: dict[tuple[str, ...], int] = {("firm", "REDUCING"): 0, ("firm", "HALTED"): 0}
         self._rulebook = ("", 0)
         self._rebalances: dict[tuple[str, ...], Histogram] = {}
         self._cut: dict[tuple[str, ...], int] = {}

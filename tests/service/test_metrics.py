@@ -184,6 +184,10 @@ def test_trading_states_are_counts_of_subjects_and_can_fall(metrics):
     assert value(metrics, "lexorder_trading_state_subjects", scope="firm", state="HALTED") == 1
 
 
+def test_the_kill_switch_is_shown_before_anybody_touched_it(metrics):
+    assert value(metrics, "lexorder_trading_state_subjects", scope="firm", state="HALTED") == 0
+
+
 def test_only_the_active_rule_book_is_shown(metrics):
     assert not [key for key in samples(metrics) if key[0] == "lexorder_rulebook_info"]
     metrics.rulebook("aa" * 32, 30)
