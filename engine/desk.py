@@ -52,7 +52,8 @@ def slow(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> E
 class Desk:
     """The facts of one instant and what may be done in them; not safe to share between threads.
 
-    `book` and `vocabulary` may be paths. `make` builds the evaluators (default `fast`).
+    `book` and `vocabulary` may be paths. `make` builds the evaluators (default `fast`). `watchers` are told every event
+    once it is taken.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Desk:
         self._make = make
         self._seats: dict[tuple[str, ...], Seat] = {}
         self._of_account: dict[str, Seat] = {}
+        self.watchers: list[Callable[[Event], None]] = []
 
     # ---- facts -------------------------------------------------------------------------------------
 
@@ -193,6 +195,8 @@ class Desk:
                 seat.forget(event)
             seat.by.exact.apply(told)
             seat.by.second.apply(told)
+        for watch in self.watchers:
+            watch(told)
 
     def replace_book(self, book: RuleBook) -> None:
         """Judge by another rule book from now on; the facts and their hash stay."""
