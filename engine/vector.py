@@ -1,0 +1,87 @@
+"""Thousands of orders at once, each decided as if it were the only one.
+
+In: a `Desk`; then orders as columns of texts or as typed facts. Out: for each order what `Desk.check` would answer: for
+a plain pass an `Approved`, whose bytes and hash are those of that decision, for everything else the very `Decision`.
+Guaranteed: an order is approved here only if two forms, lowered apart and read from two copies of the facts, both clear
+every rule: the generated check of `fastpath.py` and the formulas written for CLIPS, each over columns of 64-bit integers
+with every intermediate proven to fit (`vector_columns.py`). Any other order (a rule fails, a fact is missing or too
+wide, an unknown name, the forms differ) goes to `Desk.check`, where the two evaluators themselves decide. Refused:
+nothing by itself; an order that `load_order` refuses has its SnapshotError as its answer.
+Why: CLIPS takes about five microseconds an order and the whole budget of a batch is five. See decision record 12.
+Before: `desk.py`, `vector_first.py`, `vector_second.py`. After: `api/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lexorder.engine.approved import Approved, Ground
+from lexorder.engine.decision import Decision
+from lexorder.engine.desk import Desk
+from lexorder.engine.errors import SnapshotError
+from lexorder.engine.rule import Facts
+from lexorder.engine.vector_book import Book, Tally
+from lexorder.engine.vector_columns import Flags, Ints
+from lexorder.engine.vector_orders import Asked, asked_of, asked_of_facts
+
+Answer = Decision | Approved | SnapshotError
+SMALL = 32
+"""Below this many orders the single path is quicker."""
+
+
+class VectorBook:
+    """The vectorised form of a desk; it sees every event of the desk. As the desk, not safe to share between threads."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.book = Book(desk)
+        desk.watchers.append(self.book.note)
+
+    def decide(self, orders: Sequence[Facts]) -> list[Answer]:
+        """Decide orders given as typed facts (`load_order`), independently."""
+        asked = asked_of_facts(orders, self.book.current().words) if len(orders) >= SMALL else None
+        return self._answers(len(orders), asked, lambda place: orders[place])
+
+    def decide_columns(self, columns: Mapping[str, Sequence[Any]]) -> list[Answer]:
+        """Decide orders given as columns of texts by short name (`id`, `account`, `quantity`, …), independently.
+
+        None stands for a fact that is not given. Every order has an `id`.
+        """
+        size = len(columns["id"])
+        asked = asked_of(columns, self.book.current().words) if size >= SMALL else None
+        return self._answers(size, asked, lambda place: row_of(columns, place))
+
+    def tally(self) -> Tally:
+        """How many orders were approved in bulk, and how many went to the single path, by reason."""
+        return self.book.tally
+
+    def _answers(self, size: int, asked: Asked | None, order: Any) -> list[Answer]:
+        answers: list[Any] = [None] * size
+        if asked is not None:
+            for ground, places in self.book.cleared(asked):
+                self._approve(ground, places, asked, answers)
+        for place in [n for n, answer in enumerate(answers) if answer is None]:
+            answers[place] = self._single(order(place))
+        return answers
+
+    def _approve(self, ground: Ground, places: Ints, asked: Asked, answers: list[Any]) -> None:
+        accounts, identifiers = asked.texts["order.account"], asked.texts["order.id"]
+        for place in places.tolist():
+            answers[place] = Approved(ground, accounts[place], identifiers[place])
+
+    def _single(self, order: Facts | Mapping[str, Any]) -> Answer:
+        try:
+            return self.desk.check(order)
+        except SnapshotError as refused:
+            return refused
+
+
+def row_of(columns: Mapping[str, Sequence[Any]], place: int) -> dict[str, Any]:
+    """One order of the columns as `load_order` takes it."""
+    return {short: values[place] for short, values in columns.items() if values[place] is not None}
+
+
+__all__ = ["Answer", "Approved", "Flags", "VectorBook"]

@@ -1,0 +1,261 @@
+"""Orders as columns: read in bulk where they are written plainly, told apart where they are not.
+
+In: for each `order.*` name a sequence of texts (or truth values), as JSON brings them, or orders as typed facts. Out:
+`Asked`: a column of each name and a mask of the orders that may be judged in bulk. Guaranteed: where the mask holds
+`facts.load_order` would accept the order and find the same facts; whatever is written otherwise (`1_000`, `5%`, a sign,
+too many decimals, out of bounds, an unknown word, an identifier that is not canonical) is left to it, with its errors.
+Refused: nothing. Why bytes and not one `Fraction` each: that alone would cost more than the whole budget of an order.
+Before: `vector_columns.py`. After: `vector.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from lexorder.engine import vector_columns as vc
+from lexorder.engine.names import Name, Vocabulary
+from lexorder.engine.rule import Facts
+from lexorder.engine.symbols import is_canonical
+from lexorder.engine.units import Kind
+from lexorder.engine.vector_columns import Column, Flags, Ints
+from lexorder.engine.vector_tables import NUMERIC, Tables, integer_of
+
+DIGITS_MAX = 18
+"""Characters of a number read in bulk; longer ones are left to the border."""
+_IDENTIFIERS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._/:#@^=+-]{0,63}\n)*")
+_KEYS = ("order.id", "order.account", "order.symbol")
+_PRICED = ("limit", "stop_limit")
+
+
+@dataclass(slots=True)
+class Asked:
+    """Orders as columns. `plain` says which may be judged in bulk; `texts` has the keys and words as they came."""
+
+    size: int
+    plain: Flags
+    columns: dict[str, Column] = field(default_factory=dict)
+    texts: dict[str, Sequence[Any]] = field(default_factory=dict)
+
+    def doubt(self, where: Flags) -> None:
+        """These are not to be judged in bulk."""
+        self.plain &= ~where
+
+
+def asked_of(given: Mapping[str, Sequence[Any]], tables: Tables) -> Asked:
+    """Orders from columns of texts by short name (`id`, `quantity`, …); None or an absent column: not given."""
+    size = len(given["id"])
+    asked = Asked(size, np.ones(size, dtype=np.bool_))
+    vocabulary = tables.vocabulary
+    for short, values in given.items():
+        declared = vocabulary.name(f"order.{short}")
+        if declared is None or declared.means is not None or declared.supplied_by == "engine" or len(values) != size:
+            asked.plain[:] = False  # the border says what is wrong
+            return asked
+        _read(declared, values, asked, tables)
+    _complete(asked, vocabulary, tables)
+    return asked
+
+
+def _read(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -> None:
+    kind = declared.unit.kind
+    if declared.name in _KEYS or declared.name == "order.trader":
+        asked.texts[declared.name] = values
+        return
+    absent = np.array([v is None for v in values], dtype=np.bool_)
+    if kind is Kind.NUMBER:
+        asked.columns[declared.name] = _numbers(declared, values, absent, asked)
+    elif kind in (Kind.ENUM, Kind.TEXT):
+        asked.columns[declared.name] = _words(declared, values, asked, tables)
+    elif kind is Kind.BOOL:
+        asked.columns[declared.name] = _truths(declared, values, asked)
+    else:
+        asked.doubt(~absent)
+
+
+def _complete(asked: Asked, vocabulary: Vocabulary, tables: Tables) -> None:
+    """The vocabulary's defaults for names that were not given at all; a limit order needs its price."""
+    for declared in vocabulary.of_entity("order"):
+        if declared.name not in asked.columns and declared.name not in asked.texts:
+            asked.columns[declared.name] = default_of(declared, asked.size, tables)
+    price, kind = asked.columns["order.price"], asked.columns["order.ord_type"]
+    if price.missing is not None:
+        priced = np.zeros(asked.size, dtype=np.bool_)
+        for word in _PRICED:
+            priced |= np.asarray(kind.data) == tables.word(word)
+        asked.doubt(priced & price.missing)
+    for name in ("order.quantity", "order.side"):
+        missing = asked.columns[name].missing
+        if missing is not None:
+            asked.doubt(np.broadcast_to(missing, (asked.size,)))
+
+
+def default_of(declared: Name, size: int, tables: Tables) -> Column:
+    """A column of the vocabulary's default, or of nothing."""
+    default, kind = declared.default, declared.unit.kind
+    nothing = np.ones(size, dtype=np.bool_) if default is None else None
+    if kind in NUMERIC:
+        whole = integer_of(default, int(10**declared.scale)) if default is not None else 0
+        constant = vc.constant(whole or 0)
+        return vc.Numbers(constant.data, constant.factor, constant.low, constant.high, nothing)
+    if kind is Kind.BOOL:
+        return vc.Truths(bool(default), nothing)
+    return vc.Words(0 if default is None else tables.word(str(default)), nothing)
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------
+
+
+def _numbers(declared: Name, values: Sequence[Any], absent: Flags, asked: Asked) -> Column:
+    """Decimals as integers of the declared scale; what is not written plainly is doubtful."""
+    scale = declared.scale
+    data, good = decimals(values, scale)
+    low, high = declared.minimum, declared.maximum
+    if low is not None:
+        good &= data >= -(-(low * 10**scale) // 1)
+    if high is not None:
+        good &= data <= (high * 10**scale) // 1
+    asked.doubt(~good & ~absent)
+    data[~good] = 0
+    default = declared.default
+    if not absent.any():
+        return vc.numbers(data)
+    if default is None:
+        return vc.numbers(data, 1, absent)
+    data[absent] = integer_of(default, 10**scale) or 0
+    return vc.numbers(data)
+
+
+def decimals(values: Sequence[Any], scale: int) -> tuple[Ints, Flags]:
+    """Plain decimals (`12`, `0.05`; no sign, at most `scale` decimals) as integers of 10^-scale, and which are such."""
+    size = len(values)
+    try:
+        joined = "".join(["0" if v is None else v for v in values])
+        if joined.isascii():
+            return _parsed([v or "" for v in values], scale, len(joined))
+    except TypeError:
+        pass  # an integer, or something that is no number at all
+    good = np.array([isinstance(v, str) and v.isascii() and v.isprintable() for v in values], dtype=np.bool_)
+    data, read = _parsed([v if ok else "" for v, ok in zip(values, good, strict=True)], scale, -1)
+    return data, read & good if size else good
+
+
+def _parsed(texts: list[str], scale: int, _total: int) -> tuple[Ints, Flags]:
+    """Digit by digit, all texts at once. Bytes that are neither digits nor one point make a text doubtful."""
+    size = len(texts)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=size)
+    good = (lengths > 0) & (lengths <= DIGITS_MAX)
+    if not good.all():
+        texts = [t if ok else "0" for t, ok in zip(texts, good.tolist(), strict=True)]
+        lengths = np.where(good, lengths, 1)
+    width = int(lengths.max()) if size else 0
+    table = np.array(texts, dtype=f"S{width or 1}").view(np.uint8).reshape(size, width or 1)
+    found = np.zeros(size, dtype=np.int64)
+    places = np.zeros(size, dtype=np.int64)
+    pointed = np.zeros(size, dtype=np.bool_)
+    for place in range(width):
+        byte = table[:, place]
+        inside = place < lengths
+        digit = inside & (byte >= ord("0")) & (byte <= ord("9"))
+        point = inside & (byte == ord("."))
+        good &= ~inside | digit | (point & ~pointed)
+        found = np.where(digit, found * 10 + (byte.astype(np.int64) - ord("0")), found)
+        places += digit & pointed
+        pointed |= point
+    first, second, last = table[:, 0], table[:, min(1, width - 1)], table[np.arange(size), lengths - 1]
+    good &= (first != ord(".")) & (last != ord("."))
+    good &= (first != ord("0")) | (lengths == 1) | (second == ord("."))
+    good &= places <= scale
+    power = np.array([10**n for n in range(scale + 1)], dtype=np.int64)
+    shift = np.clip(scale - places, 0, scale)
+    wide = found > vc.INT64 // power[shift]
+    good &= ~wide
+    return np.where(good, found, 0) * power[shift], good
+
+
+# ---- words and truth values --------------------------------------------------------------------------------
+
+
+def _words(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -> Column:
+    """Codes of enumeration words or texts; unknown words are doubtful."""
+    admitted = declared.unit.values
+    default = None if declared.default is None else tables.word(str(declared.default))
+    if declared.unit.kind is Kind.ENUM:
+        code: dict[Any, int] = {word: tables.word(word) for word in admitted}
+        try:
+            found = [code.get(v, -1) if v is not None else -2 for v in values]
+        except TypeError:  # something that is no word at all
+            found = [code.get(v, -1) if isinstance(v, str) else -2 if v is None else -1 for v in values]
+    else:
+        found = [tables.word(v) if isinstance(v, str) else -2 if v is None else -1 for v in values]
+    data = np.array(found, dtype=np.int64)
+    asked.doubt(data == -1)
+    absent = data == -2
+    if not absent.any():
+        return vc.Words(data)
+    if default is None:
+        return vc.Words(data, absent)
+    data[absent] = default
+    return vc.Words(data)
+
+
+def _truths(declared: Name, values: Sequence[Any], asked: Asked) -> Column:
+    """Truth values; texts are left to the border."""
+    found = np.array([int(v) if isinstance(v, bool) else -2 if v is None else -1 for v in values], dtype=np.int64)
+    asked.doubt(found == -1)
+    absent = found == -2
+    if declared.default is None:
+        return vc.Truths(found == 1, absent if absent.any() else None)
+    return vc.Truths(np.where(absent, bool(declared.default), found == 1))
+
+
+def canonical(identifiers: Sequence[Any]) -> Flags:
+    """Which identifiers are canonical, all at once where they are."""
+    try:
+        joined = "\n".join([*identifiers, ""])
+    except TypeError:
+        joined = "\n"
+    if joined.count("\n") == len(identifiers) and _IDENTIFIERS.fullmatch(joined):
+        return np.ones(len(identifiers), dtype=np.bool_)
+    return np.array([isinstance(i, str) and is_canonical(i) for i in identifiers], dtype=np.bool_)
+
+
+# ---- orders as typed facts -----------------------------------------------------------------------------------
+
+
+def asked_of_facts(orders: Sequence[Facts], tables: Tables) -> Asked:
+    """Orders from typed facts, as `load_order` gives them; a name of another scale or kind makes an order doubtful."""
+    asked = Asked(len(orders), np.ones(len(orders), dtype=np.bool_))
+    for declared in tables.vocabulary.of_entity("order"):
+        name, kind = declared.name, declared.unit.kind
+        values = [order.get(name) for order in orders]
+        if name in _KEYS or name == "order.trader":
+            asked.texts[name] = values
+            continue
+        absent = np.array([v is None for v in values], dtype=np.bool_)
+        if kind in NUMERIC:
+            asked.columns[name] = _of_fractions(declared, values, absent, asked)
+        elif absent.all():
+            asked.columns[name] = default_of(declared, asked.size, tables)
+        elif kind in (Kind.ENUM, Kind.TEXT):
+            asked.columns[name] = _words(declared, values, asked, tables)
+        elif kind is Kind.BOOL:
+            asked.columns[name] = _truths(declared, values, asked)
+        else:
+            asked.doubt(~absent)
+    return asked
+
+
+def _of_fractions(declared: Name, values: Sequence[Any], absent: Flags, asked: Asked) -> Column:
+    scale = int(10**declared.scale)
+    default = declared.default
+    if absent.all() and default is None:
+        return vc.all_missing(asked.size)
+    whole = [integer_of(default if v is None else v, scale) if isinstance(v, Fraction | None) else None for v in values]
+    asked.doubt(np.array([w is None for w in whole], dtype=np.bool_) & ~absent)
+    return vc.from_integers(whole)
