@@ -21,6 +21,7 @@ from lexorder.api.service import (
     problems,
     routes_orders,
     routes_probes,
+    routes_rebalances,
     routes_state,
     stream,
 )
@@ -33,7 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 DESCRIPTION = "Pre-trade compliance, rebalances with certificates, and the record of both. Amounts are decimal strings."
 
-ROUTES = (routes_probes, routes_orders, routes_state, stream)
+ROUTES = (routes_probes, routes_orders, routes_state, routes_rebalances, stream)
 """Modules with `router(service)`."""
 
 

@@ -178,7 +178,7 @@ def _signals(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
 
 
 def _gone(feed: str, body: Mapping[str, Any], known: Known) -> Iterator[Told]:
-    """What is no longer there, when a feed is told as a whole: holdings, working orders and lists that it leaves out."""
+    """What a feed told as a whole leaves out: holdings, working orders and lists that are no longer there."""
     if feed == "positions":
         kept = {(row["account"], row["symbol"]) for _, row in _rows(body)}
         flat = {"position.before.quantity": NOTHING}

@@ -109,11 +109,11 @@ class Floor:
     # ---- steps -----------------------------------------------------------------------------------
 
     def apply(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Take a step over, as it is recorded. A kind that changes nothing here is passed by."""
+        """Take a step over, as it is recorded. Whatever changes nothing else here still moves the time."""
+        if kind != "snapshot" and "now" in body:
+            self._move(moment_of(body["now"]))
         step = self._steps.get(kind)
         if step is not None:
-            if kind != "snapshot":
-                self._move(moment_of(body["now"]))
             step(body)
 
     def _snapshot(self, body: Mapping[str, Any]) -> None:
@@ -123,8 +123,7 @@ class Floor:
         for name, feed in self.feeds.feeds.items():
             feed.whole(snapshot.time, sequences.get(name))
             feed.seen.clear()
-        for entry in self.states.known.values():
-            self._tell_state(entry)
+        self._tell_states()
         self._doubt()
 
     def _events(self, body: Mapping[str, Any]) -> None:
@@ -135,6 +134,8 @@ class Floor:
         if body.get("whole"):
             feed.whole(self.standing.time, body.get("sequence"))
         feed.taken(body["event_id"], body.get("sequence"), self.standing.time)
+        if name == "accounts":  # what risk control has set is not the feed's to change
+            self._tell_states()
         self._doubt()
 
     def _gap(self, body: Mapping[str, Any]) -> None:
@@ -151,7 +152,7 @@ class Floor:
 
     def _override(self, body: Mapping[str, Any]) -> None:
         self.overrides.apply(body)
-        if body.get("reserved"):
+        if body.get("reserved") and self.desk is not None:  # else a later snapshot says what is working
             self.reserve(self.reader.read(body["order"]))
 
     def _rulebook(self, body: Mapping[str, Any]) -> None:
@@ -167,6 +168,10 @@ class Floor:
     def _state(self, body: Mapping[str, Any]) -> None:
         self.states.apply(body)
         self._tell_state(body)
+
+    def _tell_states(self) -> None:
+        for entry in self.states.known.values():
+            self._tell_state(entry)
 
     def _tell_state(self, entry: Mapping[str, Any]) -> None:
         """Let rules see a trading state. HALTED needs no rule: `check` answers it before the desk is asked."""

@@ -18,6 +18,8 @@ import structlog
 from lexorder.api.service.access import Access
 from lexorder.api.service.feeds import FEEDS
 from lexorder.api.service.floor import Floor
+from lexorder.api.service.halting import KIND as TRADING_STATE
+from lexorder.api.service.halting import Halts
 from lexorder.api.service.journal import Journal, Keeper, NoLedger, unavailable
 from lexorder.api.service.key_sets import KeySet
 from lexorder.api.service.keys import KeyStore, first_key
@@ -25,6 +27,7 @@ from lexorder.api.service.metrics import Metrics
 from lexorder.api.service.oidc import Issuer, Tokens
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
+from lexorder.api.service.rebalance_worker import Worker
 from lexorder.api.service.repeats import Repeats
 from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import shipped_matrix
@@ -56,6 +59,9 @@ class Service:
         self.metrics = Metrics(settings.shard, feeds=FEEDS)
         keeper: Keeper = ledger if ledger is not None else NoLedger()
         self.journal = Journal(keeper, wall_now, self.rebuild)
+        self.halts = Halts(self.journal, lambda: self.floor, settings.data_dir)
+        self.journal.back = self.halts.flush
+        self.rebalancer = Worker()
         self.hub = Hub()
         self.journal.listeners.append(self.hub.offer)
         self.standing = False
@@ -90,12 +96,14 @@ class Service:
         if self.floor.desk is None:
             for kind, ref, body in first_records(self.settings.rules, self.floor):
                 await self.step(kind, ref, "", body)
+        await self._take_up_halts()
         self.standing = True
 
     async def stop(self) -> None:
         """Let what is waiting be committed, then close everything."""
         self.standing = False
         self.access.stop()
+        await asyncio.to_thread(self.rebalancer.close)
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
 
@@ -105,8 +113,18 @@ class Service:
             return
         floor = self._new_floor()
         await asyncio.to_thread(restore, floor, self.ledger)
+        self.halts.hold(floor)
         self.floor = floor
         self.repeats = Repeats()
+
+    async def _take_up_halts(self) -> None:
+        """Stop and record what an earlier process was told to stop and could not record."""
+        await self.halts.start()
+        if self.halts.pending:
+            recorded = [msgspec.json.decode(r.body).get("token", "") for r in await self.recorded(kind=TRADING_STATE)]
+            self.halts.drop(set(recorded))
+            self.halts.flush()
+            await self.halts.keep()
 
     def ready(self) -> None:
         """Nothing when orders can be decided. Raises Problem 503."""
@@ -135,7 +153,7 @@ class Service:
 
     def stamp(self, principal: Principal, **body: Any) -> dict[str, Any]:
         """The body of a step: when, by whom, what."""
-        return {"now": self.floor.advance(), "by": principal.id, **body}
+        return {"now": self.floor.advance(), "by": principal.id, "person": principal.person, **body}
 
     async def recorded(self, **equal: Any) -> list[Record]:
         """Durable records with these fields (`ref`, `kind`, `account`, `start`, `stop`), oldest first."""
