@@ -48,7 +48,7 @@ def read_url(text: str) -> URL:
     except (ArgumentError, ValueError):
         raise LedgerError("ledger-url", "the address is not one: write `sqlite:////folder/ledger.db`") from None
     if url.drivername in {"postgresql", "postgresql+pg8000"} and url.database:
-        if url.query.get("sslmode", "prefer") not in SSL_MODES or len(url.query) > 1:
+        if url.query.get("sslmode", "prefer") not in SSL_MODES or not set(url.query) <= {"sslmode"}:
             raise LedgerError("ledger-url", f"the only option is `sslmode`: {', '.join(SSL_MODES)}")
         return url.set(drivername="postgresql+pg8000")
     if url.drivername == "sqlite" and url.database and url.database != ":memory:":

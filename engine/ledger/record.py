@@ -31,7 +31,7 @@ BODY_MAX = 16 * 1024 * 1024
 AT_LENGTH = 27
 """Characters of `YYYY-MM-DDTHH:MM:SS.ffffffZ`: one form only, so that the order of texts is the order of times."""
 
-LENGTHS = struct.Struct(">QIIIIQ")
+LENGTHS = struct.Struct(">QIIIII")
 """Sequence number, then the bytes of kind, at, ref, account and body, big-endian."""
 
 
@@ -118,4 +118,4 @@ def instant(moment: datetime) -> str:
     """
     if moment.tzinfo is None:
         raise LedgerError("ledger-refused", "a moment needs a timezone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

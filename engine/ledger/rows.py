@@ -22,6 +22,7 @@ PAGE = 1000
 """Records read at a time."""
 
 c = records.c
+TYPES = (int, str, str, str, str, bytes, bytes, bytes)
 COLUMNS = (c.seq, c.kind, c.at, c.ref, c.account, c.body, c.prev, c.hash)
 
 
@@ -96,5 +97,7 @@ def _complete(found: Sequence[Row[Any]], expected: int, what: str) -> list[bytes
 def _record(row: Any) -> Record | None:
     if row is None:
         return None
-    seq, kind, at, ref, account, body, prev, digest = row
-    return Record(seq, kind, at, ref, account, bytes(body), bytes(prev), bytes(digest))
+    # SQLite keeps a value of any type in any column, so a damaged row may hold anything.
+    if tuple(map(type, row)) != TYPES:
+        raise LedgerError("ledger-broken", f"record {row[0]!r:.20} holds values of the wrong type")
+    return Record(*row)

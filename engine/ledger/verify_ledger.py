@@ -1,10 +1,10 @@
 """Verify a ledger without lexorder: `python verify_ledger.py LEDGER [--shard N] [--heads FILE --key PEM]`.
 
 In: an SQLite file of the ledger, an export in lines of JSON, or the proof of one record by `lexorder ledger prove`;
-signed heads and the public key to check them with. Out: what is wrong, with the number of the record, then `SOUND` or `NOT SOUND`; exit code 0 sound, 1 not sound, 2 when
-it could not be checked. Guaranteed: standard library only (signatures need `cryptography`); the records are read one by
-one and never written. Why everything is stated here a second time, encoding and tree: a copy of the writer's code would
-repeat the writer's mistakes. To be read in full and copied.
+signed heads and the public key to check them with. Out: what is wrong, with the number of the record, then `SOUND` or
+`NOT SOUND`; exit code 0 sound, 1 not sound, 2 when it could not be checked. Guaranteed: standard library only
+(signatures need `cryptography`); records are read one by one and never written. Why everything is stated here a second
+time, encoding and tree: a copy of the writer's code would repeat the writer's mistakes. To be read in full and copied.
 Before: `ledger.py`, `heads.py` write what is read here. After: `api/cli_ledger.py`, an auditor.
 """
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from pg8000 import dbapi
@@ -54,13 +54,23 @@ class Server:
         """Start, on a port that was free a moment ago; the first start chooses it."""
         if not self.port:
             self.port = _free_port()
-        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories= -c shared_buffers=16MB"
+        options = (
+            f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories= -c shared_buffers=16MB"
+        )
         self._run("pg_ctl", "start", "--wait", f"--timeout={START_S}", "--pgdata", self._data, "--options", options,
                   "--log", str(self.folder / "log"))  # fmt: skip
 
     def stop(self, mode: str = "fast") -> None:
         """Stop: `fast` asks the sessions to end, `immediate` is as good as a crash."""
         self._run("pg_ctl", "stop", "--wait", "--pgdata", self._data, "--mode", mode)
+
+    def running(self) -> bool:
+        """Whether the server runs."""
+        try:
+            self._run("pg_ctl", "status", "--pgdata", self._data)
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def url(self) -> str:
         """The address of a new, empty database."""
@@ -90,10 +100,8 @@ class Server:
 
     def remove(self) -> None:
         """Stop and delete everything."""
-        try:
+        with suppress(subprocess.CalledProcessError):  # it was not running
             self.stop("immediate")
-        except subprocess.CalledProcessError:
-            pass  # it was not running
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
