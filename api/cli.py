@@ -17,6 +17,7 @@ from lexorder.api.cli_demo import demo
 from lexorder.api.cli_keys import app as keys
 from lexorder.api.cli_ledger import app as ledger
 from lexorder.api.cli_rebalance import rebalance
+from lexorder.api.cli_replay import replay
 from lexorder.api.cli_rules import app as rules
 from lexorder.api.cli_serve import serve
 from lexorder.engine.errors import LexorderError, RuleFileError
@@ -59,6 +60,7 @@ app.add_typer(rules, name="rules")
 app.command()(check)
 app.command()(demo)
 app.command()(rebalance)
+app.command()(replay)
 app.command()(serve)
 
 

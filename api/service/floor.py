@@ -85,6 +85,10 @@ class Floor:
             self._move(now)
         return self._written()
 
+    def move_to(self, written: str) -> None:
+        """Move the desk to the time a record has; ValueError when it is none."""
+        self._move(moment_of(written))
+
     def _written(self) -> str:
         """The desk's time as text, kept until it moves."""
         moment = self.standing.time
