@@ -19,10 +19,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lexorder.api.terminal import console
+from lexorder.engine.audience import for_trader, to_json
+from lexorder.engine.dated_lists import Entry
 from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.desk import Desk, fast, shipped_rules, shipped_vocabulary, slow
 from lexorder.engine.errors import SnapshotError, UsageError
 from lexorder.engine.facts import load_order, load_snapshot, plain, read_json
+from lexorder.engine.rule import Audience
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.verdict import Status
 from lexorder.engine.vocabulary import load as load_vocabulary
@@ -40,21 +43,33 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def check(
+class Reader(StrEnum):
+    """Who reads the answer."""
+
+    COMPLIANCE = "compliance"
+    TRADER = "trader"
+
+
+_ALL = Reader.COMPLIANCE
+_AUDIENCES = {Reader.COMPLIANCE: Audience.COMPLIANCE, Reader.TRADER: Audience.EVERYONE}
+
+
+def check(  # noqa: PLR0917  options of a command, named on the command line
     snapshot: Annotated[Path, typer.Option(help="Snapshot JSON: accounts, positions, prices, …")],
     order: Annotated[Path, typer.Option(help="Order JSON: one order, or a list decided together.")],
     rules: Annotated[Path | None, typer.Option(help="Rules folder; the shipped library by default.")] = None,
     output: Annotated[Format, typer.Option("--format", help="text or json.")] = Format.TEXT,
     reference: Annotated[bool, typer.Option(help="Use the slow reference evaluator for both sides.")] = False,
+    audience: Annotated[Reader, typer.Option(help="compliance reads all, trader no more than a trader may.")] = _ALL,
 ) -> None:
     """Decide an order, or several together. Exit code 0 approve, 1 reject, 3 needs override, 4 undecided."""
     decisions = decide_files(rules or shipped_rules(), snapshot, order, reference)
     if output is Format.JSON:
-        documents = [d.to_json() for d in decisions]
+        documents = [to_json(d, _AUDIENCES[audience]) for d in decisions]
         typer.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
     else:
         for decision in decisions:
-            print_decision(decision, console())
+            print_decision(decision if audience is Reader.COMPLIANCE else for_trader(decision), console())
     strictest = min((d.outcome for d in decisions), key=STRICTNESS.index)
     raise typer.Exit(EXIT[strictest])
 
@@ -123,5 +138,14 @@ def _print_report(r: Report, console: Console) -> None:
     subject = f" · {r.subject}" if r.subject else ""
     console.print(Text.assemble((f"  {mark:<9} ", "bold"), (r.rule, "bold"), subject))
     console.print(Padding(Text(r.message or r.title), (0, 0, 0, 12)))
+    for name, entry in r.listed:
+        console.print(Padding(Text(_entry_words(name, entry), style="dim"), (0, 0, 0, 12)))
     source = f" · {r.cite}" if r.cite else ""
     console.print(Padding(Text(f"{r.reason}, FIX 103={r.fix}{source}", style="dim"), (0, 0, 0, 12)))
+
+
+def _entry_words(name: str, entry: Entry) -> str:
+    """An entry of a list, for compliance."""
+    kind = f"{entry.kind} " if entry.kind else ""
+    days = f" from {entry.since}" * bool(entry.since) + f" until {entry.until}" * bool(entry.until)
+    return f"On the list `{name}` as {kind}{entry.name}{days}{f': {entry.reason}' if entry.reason else ''}"

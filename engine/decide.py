@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from lexorder.engine.decision import Decision, Largest, Outcome, Report
+from lexorder.engine.listed import entries_behind
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import Exact, ExactAnswer, ExpertAnswer, Second
 from lexorder.engine.reasons import PRECEDENCE
@@ -31,13 +32,17 @@ ENGINE = "lexorder"
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs."""
+    """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs.
+
+    `withheld` are the rules among them that only compliance may know of.
+    """
 
     vocabulary: Vocabulary
     rules: Mapping[str, Rule]
     time: datetime
     rulebook_hash: str
     snapshot_hash: str
+    withheld: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,8 @@ def _report(finding: Finding, rule: Rule, seen: Projection) -> Report:
         cite=_cite(rule),
         inputs=tuple(finding.inputs.items()),
         override=rule.override,
+        audience=rule.audience,
+        listed=entries_behind(rule, finding.subject, seen),
     )
     return report if missing else replace(report, message=message_of(report, rule, seen))
 
@@ -245,4 +252,5 @@ def _decision(
         verdicts=answer.count if answer else 0,
         rulebook_hash=case.in_force.rulebook_hash,
         snapshot_hash=case.in_force.snapshot_hash,
+        withheld=case.in_force.withheld,
     )

@@ -14,10 +14,11 @@ from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 
+from lexorder.engine.dated_lists import Entry
 from lexorder.engine.facts import canonical_bytes, plain
 from lexorder.engine.quantity import exact
 from lexorder.engine.reasons import BY_CODE
-from lexorder.engine.rule import Override, Severity
+from lexorder.engine.rule import Audience, Override, Severity
 from lexorder.engine.terms import Value
 from lexorder.engine.verdict import Derived, Status
 
@@ -36,7 +37,9 @@ class Report:
     """What one rule found about one subject, in full.
 
     `margin` is the room left in the unit of the comparison (negative in a breach); `observed` and `limit` are the
-    two sides in the worst reachable state, as ratios where the limit is a ratio of a base.
+    two sides in the worst reachable state, as ratios where the limit is a ratio of a base. `listed` are the entries of
+    the lists a rule reads that cover the names it is about, by list: for compliance, like all of a report whose
+    `audience` says so (`audience.py`).
     """
 
     rule: str
@@ -53,6 +56,8 @@ class Report:
     inputs: tuple[tuple[str, Value], ...] = ()
     override: Override | None = None
     largest: int | None = None
+    audience: Audience = Audience.EVERYONE
+    listed: tuple[tuple[str, Entry], ...] = ()
 
     @property
     def fix(self) -> int:
@@ -78,6 +83,10 @@ class Report:
         }
         if self.largest is not None:
             found["max_order"] = str(self.largest)
+        if self.audience is not Audience.EVERYONE:
+            found["audience"] = self.audience.value
+        if self.listed:
+            found["listed"] = [{"list": name, **entry.to_json()} for name, entry in self.listed]
         if self.override is not None:
             found["override"] = {"roles": list(self.override.roles), "approvers": self.override.approvers}
         return found
@@ -103,7 +112,10 @@ class Largest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The whole answer. `reports` holds every finding that is not a plain pass, most decisive first."""
+    """The whole answer. `reports` holds every finding that is not a plain pass, most decisive first.
+
+    `withheld` are the rules in force that only compliance may know of; the rule book says so, and the hash has that.
+    """
 
     outcome: Outcome
     account: str
@@ -116,6 +128,7 @@ class Decision:
     verdicts: int
     rulebook_hash: str
     snapshot_hash: str
+    withheld: frozenset[str] = frozenset()
 
     @property
     def approved(self) -> bool:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.render import definitions, duration_text, fold, literal
-from lexorder.engine.rule import Action, Override, Rule, Scope, Severity
+from lexorder.engine.rule import Action, Audience, Override, Rule, Scope, Severity
 from lexorder.engine.terms import (
     Absolute,
     Aggregate,
@@ -60,6 +60,8 @@ def plain_english(rule: Rule, vocabulary: Vocabulary) -> tuple[str, ...]:
         lines += [*speaker.required(rule.require), *_consequences(rule)]
     lines += [f"Then {speaker.name(name)} is {speaker.value(term)}." for name, term in rule.derive]
     lines += [f"Then {speaker.action(action)}." for action in rule.then]
+    if rule.audience is Audience.COMPLIANCE:
+        lines.append("Only compliance sees what it finds; traders do not learn of it.")
     return (*lines, *speaker.explanations(rule))
 
 

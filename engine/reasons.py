@@ -33,6 +33,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("TRADING_HALTED", 2, "Trading in the instrument is halted"),
     Reason("SESSION_CLOSED", 2, "Outside the permitted trading hours"),
     Reason("RESTRICTED", 0, "The instrument is on a list that forbids the trade"),
+    Reason("REFERRED", 99, "The order needs a word with compliance; the trader is told no more"),
     Reason("NOT_PERMITTED", 0, "The person, role or account may not place this order"),
     Reason("SHORT_SALE", 0, "A short sale condition is not met"),
     Reason("DAY_TRADING", 0, "A day trading condition is not met"),

@@ -24,6 +24,13 @@ class Severity(StrEnum):
     WARN = "warn"
 
 
+class Audience(StrEnum):
+    """Who may learn of a rule and what it finds: everyone, or compliance alone."""
+
+    EVERYONE = "everyone"
+    COMPLIANCE = "compliance"
+
+
 class Phase(StrEnum):
     """When a rule applies."""
 
@@ -115,7 +122,8 @@ class Rule:
 
     Exactly one of `require`, `derive`, `then` is given. `derive` holds (vocabulary name, value term) pairs.
     `lets` are the values in force on the date (their terms are already substituted in the others; kept for
-    messages). `history` keeps every dated value for `rules show`. `classified` is set for `require`.
+    messages). `history` keeps every dated value for `rules show`. `classified` is set for `require`. `audience` says
+    who may see what the rule finds (`audience.py`); it changes no verdict.
     """
 
     id: str
@@ -142,6 +150,7 @@ class Rule:
     classified: Classified | None
     effective_from: date | None = None
     effective_until: date | None = None
+    audience: Audience = Audience.EVERYONE
     stratum: int = 0
     span: Span = field(default=NOWHERE, compare=False)
 

@@ -22,6 +22,7 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.parse import parse
 from lexorder.engine.reasons import BY_CODE
 from lexorder.engine.rule import (
+    Audience,
     Example,
     Override,
     Phase,
@@ -37,13 +38,15 @@ KINDS = ("require", "derive", "then")
 KEYS = (
     *("rule", "title", "severity", "phases", "scope", "effective", "for_each", "let", "when"),
     *KINDS,
-    *("if_already_breached", "if_missing", "message", "reason", "override", "priority", "owner", "cite", "tests"),
+    *("if_already_breached", "if_missing", "message", "reason", "override", "audience", "priority"),
+    *("owner", "cite", "tests"),
 )
 ONLY_FOR = {
     "severity": ("require",),
     "if_already_breached": ("require",),
     "if_missing": ("require",),
     "override": ("require",),
+    "audience": ("require", "derive"),
     "priority": ("then",),
 }
 """Keys with an effect in some kinds of rule only; elsewhere they would mislead."""
@@ -235,6 +238,7 @@ class Reader:
             "message": lambda: self.text("message"),
             "reason": self.reason,
             "override": self.override,
+            "audience": lambda: Audience(self.choice("audience", tuple(Audience), Audience.EVERYONE)),
             "priority": self.priority,
             "owner": lambda: self.text("owner"),
             "cite": lambda: self.text("cite"),

@@ -14,7 +14,7 @@ from lexorder.engine.dated import DATES_MAX
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.reactions import ONE_WORD, SHAPES, Argument
 from lexorder.engine.reasons import REASONS
-from lexorder.engine.rule import Phase, Severity
+from lexorder.engine.rule import Audience, Phase, Severity
 from lexorder.engine.rulefile import KINDS, ONLY_FOR
 
 Schema = dict[str, Any]
@@ -123,6 +123,7 @@ def _fixed(vocabulary: Vocabulary) -> Schema:
         "if_missing": {"enum": ["undecided", "fail"]},
         "reason": {"oneOf": [{"const": r.code, "description": r.meaning} for r in REASONS]},
         "override": _override(),
+        "audience": {"enum": [a.value for a in Audience]},
         "priority": {"type": ["integer", "string"], "pattern": "^-?[0-9]{1,4}$"},
         "tests": {"type": "array", "items": _test()},
     }

@@ -26,7 +26,7 @@ from lexorder.engine.events import (
 from lexorder.engine.live import Live
 from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.rule import Facts, Rule
+from lexorder.engine.rule import Audience, Facts, Rule
 from lexorder.engine.snapshot import Projection
 from lexorder.engine.terms import Value
 
@@ -85,6 +85,7 @@ class Seat:
         self.book = book
         self.by = by
         self.measured = measured_names(rules)
+        self.withheld = frozenset(r.id for r in rules if r.audience is Audience.COMPLIANCE)
         self._told: dict[tuple[str, str], Mapping[str, Value]] = {}
         self._in_force: InForce | None = None
         self._length = -1
@@ -92,7 +93,7 @@ class Seat:
     def in_force(self, chain: Chain, time: datetime) -> InForce:
         """What a decision is made by now."""
         if self._in_force is None or self._length != chain.length:
-            self._in_force = InForce(self.vocabulary, self.rules, time, self.book, chain.hash)
+            self._in_force = InForce(self.vocabulary, self.rules, time, self.book, chain.hash, self.withheld)
             self._length = chain.length
         return self._in_force
 

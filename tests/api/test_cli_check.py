@@ -90,6 +90,38 @@ def test_text_names_the_rules(folder: Path) -> None:
     assert "Largest compliant quantity: 5; stopped by soft-limit" in text
 
 
+WATCHED = """
+- rule: watched-names
+  title: Trades in watched names are reported
+  severity: warn
+  audience: compliance
+  require: order.symbol not in lists.watch
+- rule: restricted-names
+  title: Restricted names are not traded
+  require: order.symbol not in lists.restricted
+"""
+SECRETS = {"watch": ["ACME"], "restricted": [{"name": "BETA", "until": "2026-07-01", "reason": "Pending merger"}]}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("more", [(), ("--reference",)], ids=["production", "reference"])
+def test_a_trader_reads_no_watch_and_no_reason(folder: Path, form: str, more: tuple[str, ...]) -> None:
+    (folder / "rules/lists.yaml").write_text(WATCHED)
+    document = world(lists=SECRETS)
+    for symbol, code in (("ACME", 0), ("BETA", 1)):
+        full = run(folder, order(symbol=symbol), document, "--format", form, *more)
+        view = run(folder, order(symbol=symbol), document, "--format", form, "--audience", "trader", *more)
+        assert full.exit_code == view.exit_code == code
+        assert ("watched-names" if symbol == "ACME" else "Pending merger") in full.stdout
+        for secret in ("watched-names", "Pending merger"):
+            assert secret not in view.stdout
+    assert "restricted-names" in view.stdout
+
+
+def test_nobody_else_is_an_audience(folder: Path) -> None:
+    assert run(folder, order(), None, "--audience", "press").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [

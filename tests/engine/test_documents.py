@@ -10,6 +10,8 @@ from lexorder.engine.facts import load_snapshot
 from lexorder.engine.reasons import REASONS
 from tests.worlds import VOCABULARY
 
+READERS = ("facts", "dated_lists", "hierarchy", "covered")
+"""What reads a snapshot document."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,7 +23,7 @@ def test_reasons_are_documented_in_order() -> None:
 def test_snapshot_codes_are_documented() -> None:
     table = (ROOT / "docs/snapshot.md").read_text().rsplit("| code |", 1)[1]
     documented = {code for row in re.findall(r"^\| ([a-z, -]+) \|", table, re.M) for code in row.split(", ")}
-    source = (ROOT / "engine/facts.py").read_text()
+    source = "".join((ROOT / f"engine/{name}.py").read_text() for name in READERS)
     raised = set(re.findall(r'SnapshotError\(\s*"([a-z-]+)"', source))
     assert raised == documented
 

@@ -284,7 +284,8 @@ listed = st.lists(st.sampled_from(["ACME", "ACME.B", "BETA", "ACM", "ACME.A"]), 
 @forall(restricted=listed, symbol=st.sampled_from(["ACME", "ACME.B", "BETA"]), way=side, quantity=st.integers(1, 5))
 def test_restricted_and_watch_lists(restricted: list[str], symbol: str, way: str, quantity: int) -> None:
     names = [instrument("ACME"), instrument("ACME.B", issuer="ACME"), instrument("BETA")]
-    now = world(instruments=names, lists={"restricted": restricted, "watch": restricted}, positions=[held(3, "BETA")])
+    entries = [{"name": name, "elsewhere": True} for name in restricted]
+    now = world(instruments=names, lists={"restricted": entries, "watch": entries}, positions=[held(3, "BETA")])
     issuer = "ACME" if symbol.startswith("ACME") else "BETA"
     hit = symbol in restricted or issuer in restricted
     sent = order(way, quantity, symbol)

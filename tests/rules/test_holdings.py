@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from lexorder.engine.audience import for_trader, to_json
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk
 from lexorder.engine.judge import derivations
+from lexorder.engine.rule import Audience
 from lexorder.engine.verdict import Status
 from lexorder.engine.worst import judge, prepared
 from tests.rules.library import (
@@ -297,10 +299,14 @@ def test_trades_of_a_workspace(running: int, sent: int, expected: Status) -> Non
 
 
 def test_the_trader_is_told_that_a_name_is_listed_and_not_why() -> None:
-    document = world(lists={"restricted": ["ACME", "SECRET"], "watch": ["HUSHED"]})
-    (stopped,) = asked(document, ["restricted-list"], order()).violations
-    told = str(stopped.to_json())
+    others = {"restricted": [{"name": "ACME", "reason": "MERGER"}, {"name": "SECRET", "elsewhere": True}]}
+    document = world(lists={**others, "watch": [{"name": "HUSHED", "elsewhere": True}]})
+    decision = asked(document, ["restricted-list"], order())
+    (stopped,) = for_trader(decision).violations
+    told = str(to_json(decision, Audience.EVERYONE))
     assert stopped.message == "ACME is on the restricted list: no order may be sent. Ask compliance."
+    assert "MERGER" in str(decision.to_json())
+    assert "MERGER" not in told
     assert "SECRET" not in told
     assert "HUSHED" not in told
 

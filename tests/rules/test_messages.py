@@ -8,6 +8,7 @@ from lexorder.engine.compile import CompiledBook
 from lexorder.engine.decide import ENGINE, Evaluators, InForce, decide
 from lexorder.engine.decision import Decision, Outcome
 from lexorder.engine.examples import case_of
+from lexorder.engine.live import Live
 from lexorder.engine.reference import ReferenceExpert
 from lexorder.engine.rule import Example, Rule, Severity
 from lexorder.engine.verdict import Status
@@ -30,7 +31,7 @@ def decided(named: Rule, example: Example) -> tuple[Rule, Decision]:
     rules = (case.rule, *(r for r in book().on(today) if r.derive))  # type: ignore[arg-type]
     by = Evaluators(CompiledBook(rules, words(), snapshot), ReferenceExpert(rules, words(), snapshot))
     in_force = InForce(words(), {r.id: r for r in rules}, snapshot.time, book().hash, snapshot.hash)
-    return case.rule, decide(orders, case.world.account, snapshot, in_force, by)
+    return case.rule, decide(orders, case.world.account, Live(words(), snapshot), in_force, by)
 
 
 @pytest.mark.parametrize(("named", "example"), FAILING, ids=[f"{r.id}: {e.name}" for r, e in FAILING])
