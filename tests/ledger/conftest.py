@@ -14,7 +14,7 @@ Opened = Callable[..., Ledger]
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def running_server() -> Iterator[Server]:
     """One PostgreSQL server per test process; what needs it is skipped where none is installed."""
     programs = binaries()
     if programs is None:
@@ -25,6 +25,15 @@ def server() -> Iterator[Server]:
         yield running
     finally:
         running.remove()
+
+
+@pytest.fixture
+def server(running_server: Server) -> Iterator[Server]:
+    """The server; databases made in the test are dropped after it."""
+    yield running_server
+    if not running_server.running():
+        running_server.start()
+    running_server.drop_all()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -42,7 +42,8 @@ class Server:
         if self._account:
             os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
         self.port = 0
-        self._databases = 0
+        self._made = 0
+        self._databases: list[str] = []
         self._run("initdb", "--pgdata", self._data, "--username", USER, "--auth", "trust", "--encoding", "UTF8",
                   "--no-locale", "--no-sync")  # fmt: skip
 
@@ -74,10 +75,17 @@ class Server:
 
     def url(self) -> str:
         """The address of a new, empty database."""
-        self._databases += 1
-        name = f"ledger_{self._databases}"
+        self._made += 1
+        name = f"ledger_{self._made}"
         self.execute(f"CREATE DATABASE {name}")
+        self._databases.append(name)
         return f"postgresql+pg8000://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def drop_all(self) -> None:
+        """Drop the databases whose addresses were given: after a crash a server syncs every file of all it has."""
+        while self._databases:
+            self.execute(f"DROP DATABASE IF EXISTS {self._databases[-1]} WITH (FORCE)")
+            self._databases.pop()
 
     def execute(self, statement: str, database: str = "postgres") -> list[Sequence[object]]:
         """Run one statement outside any transaction, return its rows."""

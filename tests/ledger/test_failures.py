@@ -406,19 +406,11 @@ def test_a_ledger_of_a_newer_lexorder_is_refused(url, opened):
 # What a server does.
 
 
-@pytest.fixture
-def own_server(server):
-    """The test stops and starts the server; it runs again afterwards, whatever happened."""
-    yield server
-    if not server.running():
-        server.start()
-
-
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_stops_in_the_middle(own_server, opened, mode):
-    ledger = opened(own_server.url())
+def test_a_server_that_stops_in_the_middle(server, opened, mode):
+    ledger = opened(server.url())
     told = Told()
-    stop = threading.Thread(target=own_server.stop, args=[mode])
+    stop = threading.Thread(target=server.stop, args=[mode])
     while ledger.failed is None:
         with suppress(LedgerError):
             records = [append(ledger, told, f"R{ledger.size}") for _ in range(20)]
@@ -431,7 +423,7 @@ def test_a_server_that_stops_in_the_middle(own_server, opened, mode):
         ledger.recover()
     durable = told.durable
     assert durable
-    own_server.start()
+    server.start()
     surprises = ledger.recover()
     assert list(ledger.read()) == [*durable, *surprises]
     unknown = [record for record, code in told.refused if code == "ledger-unknown"]
