@@ -22,8 +22,12 @@ from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, of_error
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.wire import decision_bytes, encode
-from lexorder.engine.errors import LexorderError
+from lexorder.engine.approved import Approved
+from lexorder.engine.desk import Desk
+from lexorder.engine.errors import LexorderError, SnapshotError
 from lexorder.engine.rule import Facts
+from lexorder.engine.rulebook import RuleBook
+from lexorder.engine.vector import Answer, VectorBook
 
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
@@ -45,6 +49,9 @@ class BatchCheck:
     def __init__(self, service: Service, words: frozenset[str]) -> None:
         self.service = service
         self._words = words
+        self._vector: VectorBook | None = None
+        self._key: Desk | None = None
+        self._book: RuleBook | None = None
 
     async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
         """The whole answer."""
@@ -57,39 +64,29 @@ class BatchCheck:
             raise Problem(422, "unknown-mode", f"`mode` is one of {', '.join(MODES)}.")
         if not 1 <= len(data["orders"]) <= self.service.settings.batch_max:
             raise Problem(422, "batch-size", f"A batch has 1 to {self.service.settings.batch_max} orders.")
-        orders = self._read(data["orders"], principal)
         parts = msgspec.json.decode(raw, type=_Body).orders
-        return await self._decided(mode, orders, parts, principal)
+        return await self._decided(_Batch(mode, data["orders"], parts), principal)
 
-    def _read(self, rows: Sequence[Any], principal: Principal) -> list[Facts]:
-        found = []
-        reader, access = self.service.floor.reader, self.service.access
-        for n, row in enumerate(rows):
-            if not isinstance(row, dict):
-                raise Problem(422, "wrong-shape", "An order must be a JSON object.", where=f"orders[{n}]")
-            try:
-                order = reader.read(row)
-            except LexorderError as error:
-                problem = of_error(error, self._words)
-                raise Problem(problem.status, problem.code, problem.detail, where=f"orders[{n}]") from None
-            access.permit_account(principal, str(order["order.account"]))
-            found.append(order)
-        return found
-
-    async def _decided(self, mode: str, orders: list[Facts], parts: list[msgspec.Raw], principal: Principal) -> bytes:
+    async def _decided(self, batch: _Batch, principal: Principal) -> bytes:
         service = self.service
-        decide = {"cumulative": self._cumulative, "independent": self._independent, "basket": self._basket}[mode]
-        written: list[bytes] = [b""] * len(orders)
+        self._permit(batch.rows, principal)
+        orders = [] if batch.mode == "independent" else self._read(batch.rows)
+        written: list[bytes] = [b""] * len(batch.rows)
         waiting: list[asyncio.Future[None]] = []
-        last = -1
-        for places in _slices(mode, orders):
+        approved, last = 0, -1
+        for places in _slices(batch, orders):
             service.ready()
             started = time.perf_counter()
             now = service.floor.advance()
-            reserved = decide([orders[n] for n in places], places, written)
-            kept = places[:1] if mode == "basket" else places
-            part = _Slice(mode, [parts[n] for n in places], [written[n] for n in kept])
-            record, durable = service.journal.take("batch", mode, "", _record(now, principal, part, reserved))
+            if batch.mode == "independent":
+                reserved: list[int] = []
+                approved += self._independent([batch.rows[n] for n in places], places, written)
+            else:
+                decide = self._cumulative if batch.mode == "cumulative" else self._basket
+                reserved = decide([orders[n] for n in places], places, written)
+                approved += len(reserved)
+            body = _record(now, principal, batch.part(places, written), reserved)
+            record, durable = service.journal.take("batch", batch.mode, "", body)
             durable.add_done_callback(lambda done: done.cancelled() or done.exception())
             waiting.append(durable)
             last = record.seq
@@ -97,10 +94,32 @@ class BatchCheck:
             await asyncio.sleep(0)
         for durable in waiting:
             await durable
-        approved = sum(1 for each in written if each.startswith(b'{"outcome":"approve"'))
-        head = f'{{"mode":"{mode}","count":{len(orders)},"approved":{approved},"decisions":['
+        head = f'{{"mode":"{batch.mode}","count":{len(written)},"approved":{approved},"decisions":['
         tail = f'],"recorded":{{"shard":{service.settings.shard},"seq":{last}}}}}'
         return b"".join((head.encode(), b",".join(written), tail.encode()))
+
+    def _permit(self, rows: Sequence[Any], principal: Principal) -> None:
+        """Every order is an object, for an account of the caller's. Raises Problem."""
+        for n, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise Problem(422, "wrong-shape", "An order must be a JSON object.", where=f"orders[{n}]")
+        if principal.accounts is not None:
+            for account in {str(row.get("account")) for row in rows}:
+                self.service.access.permit_account(principal, account)
+
+    def _read(self, rows: Sequence[dict[str, Any]]) -> list[Facts]:
+        found = []
+        for n, row in enumerate(rows):
+            try:
+                found.append(self.service.floor.reader.read(row))
+            except LexorderError as error:
+                raise self._at(error, n) from None
+        return found
+
+    def _at(self, error: LexorderError, place: int) -> Problem:
+        """The problem of one order of a batch."""
+        problem = of_error(error, self._words)
+        return Problem(problem.status, problem.code, problem.detail, where=f"orders[{place}]")
 
     def _cumulative(self, orders: list[Facts], places: Sequence[int], written: list[bytes]) -> list[int]:
         """Order after order; the places (in the slice) of those that now work."""
@@ -128,24 +147,60 @@ class BatchCheck:
             floor.reserve(order)
         return list(range(len(orders)))
 
-    def _independent(self, orders: list[Facts], places: Sequence[int], written: list[bytes]) -> list[int]:
-        """Each as if it were the only one; by columns where no trading state and no doubt concerns them."""
+    def _independent(self, rows: list[dict[str, Any]], places: Sequence[int], written: list[bytes]) -> int:
+        """Each as if it were the only one; by columns unless a halt or a doubtful feed concerns them. How many pass."""
         floor = self.service.floor
-        for place, order in zip(places, orders, strict=True):
-            decision = floor.decide((order,))
-            written[place] = decision_bytes(decision)
-            self._count(decision.outcome.value, decision.reason)
-        return []
+        if floor.states.halted or floor.doubts:
+            answers: Sequence[Answer] = [floor.decide((order,)) for order in self._read(rows)]
+        else:
+            names = dict.fromkeys(name for row in rows for name in row)
+            answers = self._columns().decide_columns({name: [row.get(name) for row in rows] for name in names})
+        passed = 0
+        for place, answer in zip(places, answers, strict=True):
+            if isinstance(answer, Approved):
+                passed += 1
+                written[place] = answer.encoded()
+            elif isinstance(answer, SnapshotError):
+                raise self._at(answer, place)
+            else:
+                passed += answer.approved
+                written[place] = decision_bytes(answer)
+                if not answer.approved:
+                    self._count(answer.outcome.value, answer.reason)
+        self._count("approve", "", passed)
+        return passed
+
+    def _columns(self) -> VectorBook:
+        """The vectorised form of the desk there is now."""
+        desk = self.service.floor.standing
+        if self._vector is None or self._key is not desk or self._vector.desk.book is not self._book:
+            self._vector, self._key, self._book = VectorBook(desk), desk, desk.book
+        return self._vector
 
     def _count(self, outcome: str, reason: str, orders: int = 1) -> None:
-        self.service.metrics.decided(outcome, reason, "", orders)
+        if orders:
+            self.service.metrics.decided(outcome, reason, "", orders)
 
 
-def _slices(mode: str, orders: Sequence[Facts]) -> Iterator[Sequence[int]]:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What was asked: the mode, the orders as data and as the bytes they came in."""
+
+    mode: str
+    rows: Sequence[Any]
+    raw: Sequence[msgspec.Raw]
+
+    def part(self, places: Sequence[int], written: list[bytes]) -> _Slice:
+        """The slice of these places, decided."""
+        kept = places[:1] if self.mode == "basket" else places
+        return _Slice(self.mode, [self.raw[n] for n in places], [written[n] for n in kept])
+
+
+def _slices(batch: _Batch, orders: Sequence[Facts]) -> Iterator[Sequence[int]]:
     """The places of orders that are decided in one go."""
-    if mode != "basket":
-        size = SLICE[mode]
-        yield from (range(start, min(start + size, len(orders))) for start in range(0, len(orders), size))
+    if batch.mode != "basket":
+        size, count = SLICE[batch.mode], len(batch.rows)
+        yield from (range(start, min(start + size, count)) for start in range(0, count, size))
         return
     by_account: dict[str, list[int]] = {}
     for n, order in enumerate(orders):

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from lexorder.engine.decision import Decision, Outcome
-from lexorder.engine.facts import fact, load_order
+from lexorder.engine.facts import canonical_bytes, fact, load_order
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Facts
 from lexorder.engine.symbols import is_canonical, is_symbol
@@ -83,26 +83,30 @@ class _Unusual(Exception):  # noqa: N818
 
 
 def decision_bytes(decision: Decision) -> bytes:
-    """The JSON of `decision.to_json()`, keys in its order."""
-    if decision.outcome is not Outcome.APPROVE or decision.reports or decision.derived or decision.fired:
-        return encode(decision.to_json())
-    if decision.largest is not None or len(decision.orders) != 1:
-        return encode(decision.to_json())
+    """The JSON of `decision.to_json()` with sorted keys, as `Approved.encoded` writes it."""
+    plain = not (decision.reports or decision.derived or decision.fired or decision.withheld)
+    if (
+        not plain
+        or decision.outcome is not Outcome.APPROVE
+        or decision.largest is not None
+        or len(decision.orders) != 1
+    ):
+        return sorted_json(decision.to_json())
     account, order = encode(decision.account).decode(), encode(decision.orders[0]).decode()
     if not (account.isascii() and order.isascii()):
-        return encode(decision.to_json())
-    time = decision.time.isoformat()
+        return canonical_bytes(decision.to_json())
     # The canonical bytes a decision's hash is taken of: sorted keys, no blanks.
-    canonical = (
-        f'{{"account":{account},"derived":[],"fired":[],"largest_compliant":null,"orders":[{order}],'
-        f'"outcome":"approve","passive":[],"reason":"","rulebook_hash":"{decision.rulebook_hash}",'
-        f'"snapshot_hash":"{decision.snapshot_hash}","time":"{time}","undecided":[],'
-        f'"verdicts":{decision.verdicts},"violations":[],"warnings":[]}}'
+    head = f'{{"account":{account},"derived":[],"fired":[],'
+    tail = (
+        f'"largest_compliant":null,"orders":[{order}],"outcome":"approve","passive":[],"reason":"",'
+        f'"rulebook_hash":"{decision.rulebook_hash}","snapshot_hash":"{decision.snapshot_hash}",'
+        f'"time":"{decision.time.isoformat()}","undecided":[],"verdicts":{decision.verdicts},'
+        '"violations":[],"warnings":[]}'
     )
-    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
-    return (
-        f'{{"outcome":"approve","reason":"","account":{account},"orders":[{order}],"time":"{time}",'
-        '"violations":[],"undecided":[],"warnings":[],"passive":[],"derived":[],"fired":[],'
-        f'"largest_compliant":null,"verdicts":{decision.verdicts},"rulebook_hash":"{decision.rulebook_hash}",'
-        f'"snapshot_hash":"{decision.snapshot_hash}","hash":"{digest}"}}'
-    ).encode("ascii")
+    digest = hashlib.sha256((head + tail).encode("ascii")).hexdigest()
+    return f'{head}"hash":"{digest}",{tail}'.encode("ascii")
+
+
+def sorted_json(document: object) -> bytes:
+    """JSON with sorted keys, text as UTF-8."""
+    return msgspec.json.encode(document, order="sorted")
