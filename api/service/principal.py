@@ -23,8 +23,12 @@ class Author:
     person: str
 
     def same_person(self, other: Author) -> bool:
-        """Whether the two are one human: the same credential, or the same person whatever the spelling."""
-        return self.id == other.id or folded(self.person) == folded(other.person)
+        """Whether the two are one human: the same credential, or the same person whatever the spelling.
+
+        An author without a person could be anyone, also the other: the answer is yes.
+        """
+        mine, theirs = folded(self.person), folded(other.person)
+        return self.id == other.id or mine == theirs or not mine or not theirs
 
 
 @dataclass(frozen=True, slots=True)

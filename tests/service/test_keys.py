@@ -56,8 +56,8 @@ def test_a_key_comes_back_as_it_was_made(store: KeyStore):
     (read,) = store.records()
     assert read == made
     assert (read.id, read.name, read.owner, read.role) == (text.id, "OMS", "Alice Meyer", Role.SENIOR_TRADER)
-    assert read.accounts == {"A1", "A2"}
-    assert read.scopes == {Scope.READ, Scope.TRADE}
+    assert read.accounts == frozenset({"A1", "A2"})
+    assert read.scopes == frozenset({Scope.READ, Scope.TRADE})
     assert (read.created, read.expires, read.revoked) == (NOW, NOW + timedelta(hours=1), None)
 
 
@@ -174,7 +174,7 @@ def test_the_principal_of_a_key_is_its_owner(store: KeyStore):
     text, record = store.create(Role.APPROVER, "desk key", owner="Bob", accounts=["A1"], lifetime_s=60, now=NOW)
     principal = record.principal(shipped_matrix())
     assert (principal.id, principal.person, principal.credential) == (f"key:{text.id}", "Bob", text.id)
-    assert (principal.kind, principal.role, principal.accounts) == ("key", Role.APPROVER, {"A1"})
+    assert (principal.kind, principal.role, principal.accounts) == ("key", Role.APPROVER, frozenset({"A1"}))
     assert principal.expires == (NOW + timedelta(seconds=60)).timestamp()
 
 
