@@ -14,16 +14,16 @@ from typing import Annotated
 
 import typer
 
+from lexorder.api.cli_export import export
 from lexorder.api.service.settings import from_environment
 from lexorder.engine.ledger import audit, verify_ledger
 from lexorder.engine.ledger.database import Database
-from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.heads import HeadLog, signing_key
 from lexorder.engine.ledger.ledger import Ledger
-from lexorder.engine.ledger.lines import line_of
 from lexorder.engine.ledger.record import instant
 
 app = typer.Typer(help="Verify, prove and export what was recorded.", no_args_is_help=True)
+app.command()(export)
 
 KEY_FILE = "heads.key.pem"
 """The signing key's name in the data directory."""
@@ -100,24 +100,6 @@ def list_heads(
         typer.echo(f"{head.at}  {head.size:>10}  {head.root}  {'signed' if valid else 'NOT SIGNED BY THIS KEY'}")
     if not all(good):
         raise typer.Exit(1)
-
-
-@app.command()
-def export(
-    target: Annotated[Path, typer.Argument(help="File to write; must not exist.", show_default=False)],
-    ledger: Address = None,
-    shard: Shard = 0,
-) -> None:
-    """Write all records as lines of JSON, which `verify_ledger.py` can check."""
-    reader = Ledger.open(_address(ledger), shard, read_only=True)
-    try:
-        with target.open("x", encoding="ascii") as file:
-            file.writelines(line_of(record) + "\n" for record in reader.read())
-        typer.echo(f"{reader.committed} records")
-    except OSError as error:
-        raise LedgerError("ledger-unavailable", f"the export cannot be written: {error.strerror}") from None
-    finally:
-        reader.close()
 
 
 def _sign(address: str, shard: int, folder: Path) -> None:
