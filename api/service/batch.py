@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ import msgspec
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, of_error
 from lexorder.api.service.strict_json import loads
-from lexorder.api.service.wire import decision_bytes, encode
+from lexorder.api.service.views import plain_view, sees_all, view_bytes
+from lexorder.api.service.wire import decision_bytes, encode, plain_approval
 from lexorder.engine.approved import Approved
+from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk
 from lexorder.engine.errors import LexorderError, SnapshotError
 from lexorder.engine.rule import Facts
@@ -71,7 +73,7 @@ class BatchCheck:
         service = self.service
         self._permit(batch.rows, principal)
         orders = [] if batch.mode == "independent" else self._read(batch.rows)
-        written: list[bytes] = [b""] * len(batch.rows)
+        written = Written(len(batch.rows))
         waiting: list[asyncio.Future[None]] = []
         approved, last = 0, -1
         for places in _slices(batch, orders):
@@ -94,9 +96,10 @@ class BatchCheck:
             await asyncio.sleep(0)
         for durable in waiting:
             await durable
-        head = f'{{"mode":"{batch.mode}","count":{len(written)},"approved":{approved},"decisions":['
+        answers = written.full if sees_all(principal.role) else written.views()
+        head = f'{{"mode":"{batch.mode}","count":{len(answers)},"approved":{approved},"decisions":['
         tail = f'],"recorded":{{"shard":{service.settings.shard},"seq":{last}}}}}'
-        return b"".join((head.encode(), b",".join(written), tail.encode()))
+        return b"".join((head.encode(), b",".join(answers), tail.encode()))
 
     def _permit(self, rows: Sequence[Any], principal: Principal) -> None:
         """Every order is an object, for an account of the caller's. Raises Problem."""
@@ -121,7 +124,7 @@ class BatchCheck:
         problem = of_error(error, self._words)
         return Problem(problem.status, problem.code, problem.detail, where=f"orders[{place}]")
 
-    def _cumulative(self, orders: list[Facts], places: Sequence[int], written: list[bytes]) -> list[int]:
+    def _cumulative(self, orders: list[Facts], places: Sequence[int], written: Written) -> list[int]:
         """Order after order; the places (in the slice) of those that now work."""
         floor, reserved = self.service.floor, []
         for n, (order, place) in enumerate(zip(orders, places, strict=True)):
@@ -129,17 +132,16 @@ class BatchCheck:
             if decision.approved:
                 floor.reserve(order)
                 reserved.append(n)
-            written[place] = decision_bytes(decision)
+            written.put(place, decision)
             self._count(decision.outcome.value, decision.reason)
         return reserved
 
-    def _basket(self, orders: list[Facts], places: Sequence[int], written: list[bytes]) -> list[int]:
+    def _basket(self, orders: list[Facts], places: Sequence[int], written: Written) -> list[int]:
         """All orders of one account together."""
         floor = self.service.floor
         decision = floor.decide(tuple(orders))
-        bytes_ = decision_bytes(decision)
         for place in places:
-            written[place] = bytes_
+            written.put(place, decision)
         self._count(decision.outcome.value, decision.reason, len(orders))
         if not decision.approved:
             return []
@@ -147,7 +149,7 @@ class BatchCheck:
             floor.reserve(order)
         return list(range(len(orders)))
 
-    def _independent(self, rows: list[dict[str, Any]], places: Sequence[int], written: list[bytes]) -> int:
+    def _independent(self, rows: list[dict[str, Any]], places: Sequence[int], written: Written) -> int:
         """Each as if it were the only one; by columns unless a halt or a doubtful feed concerns them. How many pass."""
         floor = self.service.floor
         if floor.states.halted or floor.doubts:
@@ -159,12 +161,12 @@ class BatchCheck:
         for place, answer in zip(places, answers, strict=True):
             if isinstance(answer, Approved):
                 passed += 1
-                written[place] = answer.encoded()
+                written.full[place] = answer.encoded()
             elif isinstance(answer, SnapshotError):
                 raise self._at(answer, place)
             else:
                 passed += answer.approved
-                written[place] = decision_bytes(answer)
+                written.put(place, answer)
                 if not answer.approved:
                     self._count(answer.outcome.value, answer.reason)
         self._count("approve", "", passed)
@@ -182,6 +184,24 @@ class BatchCheck:
             self.service.metrics.decided(outcome, reason, "", orders)
 
 
+class Written:
+    """The decisions of a batch as bytes: in full, and the traders' views of those that are more than an approval."""
+
+    def __init__(self, size: int) -> None:
+        self.full: list[bytes] = [b""] * size
+        self.seen: dict[int, bytes] = {}
+
+    def put(self, place: int, decision: Decision) -> None:
+        """One decision."""
+        self.full[place] = decision_bytes(decision)
+        if not plain_approval(decision):
+            self.seen[place] = view_bytes(decision)
+
+    def views(self) -> list[bytes]:
+        """All as a trader may see them."""
+        return [self.seen.get(n) or plain_view(full) for n, full in enumerate(self.full)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """What was asked: the mode, the orders as data and as the bytes they came in."""
@@ -190,10 +210,11 @@ class _Batch:
     rows: Sequence[Any]
     raw: Sequence[msgspec.Raw]
 
-    def part(self, places: Sequence[int], written: list[bytes]) -> _Slice:
+    def part(self, places: Sequence[int], written: Written) -> _Slice:
         """The slice of these places, decided."""
         kept = places[:1] if self.mode == "basket" else places
-        return _Slice(self.mode, [self.raw[n] for n in places], [written[n] for n in kept])
+        seen = {n: view for n, place in enumerate(kept) if (view := written.seen.get(place)) is not None}
+        return _Slice(self.mode, [self.raw[n] for n in places], [written.full[n] for n in kept], seen)
 
 
 def _slices(batch: _Batch, orders: Sequence[Facts]) -> Iterator[Sequence[int]]:
@@ -215,10 +236,13 @@ class _Slice:
     mode: str
     orders: Sequence[msgspec.Raw]
     decisions: Sequence[bytes]
+    seen: Mapping[int, bytes]
 
 
 def _record(now: str, principal: Principal, part: _Slice, reserved: list[int]) -> bytes:
     by = encode(principal.id).decode()
     head = f'{{"now":"{now}","by":{by},"mode":"{part.mode}","reserved":{reserved},"orders":['
     raw = b",".join(bytes(order) for order in part.orders)
-    return b"".join((head.encode(), raw, b'],"decisions":[', b",".join(part.decisions), b"]}"))
+    shown = b",".join(b'"%d":%b' % pair for pair in part.seen.items())
+    views = (b',"shown":{', shown, b"}") if shown else ()
+    return b"".join((head.encode(), raw, b'],"decisions":[', b",".join(part.decisions), b"]", *views, b"}"))

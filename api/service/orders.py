@@ -21,7 +21,8 @@ from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, defect, of_error, request_id
 from lexorder.api.service.repeats import Repeat, fingerprint, key_of, reused
 from lexorder.api.service.strict_json import loads
-from lexorder.api.service.wire import decision_bytes, encode
+from lexorder.api.service.views import recorded_view, sees_all, view_bytes
+from lexorder.api.service.wire import decision_bytes, encode, plain_approval, sorted_json
 from lexorder.engine.decision import Decision
 from lexorder.engine.errors import LexorderError
 from lexorder.engine.rule import Facts
@@ -46,6 +47,7 @@ class _Kept(msgspec.Struct):
     decision: msgspec.Raw
     by: str
     key: str
+    shown: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,13 @@ class OrderCheck:
         if reserved:
             service.floor.reserve(order)
         written = decision_bytes(decision)
-        body = record_of(now, asked, reserved=reserved, decision=written)
+        seen = b"" if plain_approval(decision) else view_bytes(decision)
+        body = record_of(now, asked, reserved=reserved, decision=written, seen=seen)
         record, durable = service.journal.take("decision", str(order["order.id"]), decision.account, body)
         await durable
         self._count(decision, time.perf_counter() - asked.started)
+        if not sees_all(asked.principal.role):
+            written = seen or view_bytes(decision)
         return answer_of(written, service.settings.shard, record.seq)
 
     def _count(self, decision: Decision, seconds: float) -> None:
@@ -163,7 +168,10 @@ class OrderCheck:
             if kept.by == asked.principal.id and kept.key == asked.key:
                 if fingerprint(bytes(kept.order)) != print_:
                     raise reused()
-                return answer_of(bytes(kept.decision), self.service.settings.shard, record.seq)
+                decision = msgspec.json.decode(kept.decision)
+                full = sees_all(asked.principal.role)
+                shown = decision if full else recorded_view(decision, kept.shown)
+                return answer_of(sorted_json(shown), self.service.settings.shard, record.seq)
         return None
 
 
@@ -174,12 +182,13 @@ def _fail(begun: Repeat, error: BaseException) -> None:
         begun.answer.cancel()
 
 
-def record_of(now: str, asked: Asked, *, reserved: bool, decision: bytes) -> bytes:
-    """The body of a decision's record: the order as it came, the decision as it leaves."""
+def record_of(now: str, asked: Asked, *, reserved: bool, decision: bytes, seen: bytes) -> bytes:
+    """The body of a decision's record: the order as it came, the decision in full, and the view of it for traders."""
     by, key = encode(asked.principal.id).decode(), encode(asked.key).decode()
     word = "true" if reserved else "false"
     head = f'{{"now":"{now}","by":{by},"key":{key},"reserved":{word},"order":'
-    return b"".join((head.encode(), asked.raw, b',"decision":', decision, b"}"))
+    shown = (b',"shown":', seen) if seen else ()
+    return b"".join((head.encode(), asked.raw, b',"decision":', decision, *shown, b"}"))
 
 
 def answer_of(decision: bytes, shard: int, seq: int) -> bytes:

@@ -24,7 +24,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from lexorder.api.service.access import require
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
+from lexorder.api.service.roles import Role
 from lexorder.api.service.strict_json import loads
+from lexorder.api.service.views import body_for, sees_all
 from lexorder.engine.ledger.record import Record
 
 if TYPE_CHECKING:
@@ -50,10 +52,11 @@ POLICY, AGAIN = 1008, 1013
 
 @dataclass(eq=False, slots=True)
 class Reader:
-    """One subscriber: the kinds it wants, the accounts it may see, what waits for it, whether it fell behind."""
+    """One subscriber: kinds it wants, accounts it may see, its role, what waits for it, whether it fell behind."""
 
     kinds: frozenset[str]
     accounts: frozenset[str] | None
+    role: Role
     waiting: asyncio.Queue[Record] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX))
     behind: bool = False
 
@@ -87,8 +90,8 @@ def topic_of(kind: str) -> str:
     return next((topic for topic, kinds in TOPICS.items() if kind in kinds), "")
 
 
-def message_of(record: Record, shard: int) -> bytes:
-    """One message."""
+def message_of(record: Record, shard: int, role: Role) -> bytes:
+    """One message, with what a role may see of the record."""
     head = {
         "topic": topic_of(record.kind),
         "shard": shard,
@@ -97,7 +100,8 @@ def message_of(record: Record, shard: int) -> bytes:
         "kind": record.kind,
         "account": record.account,
     }
-    return b"".join((msgspec.json.encode(head)[:-1], b',"body":', record.body, b"}"))
+    body = record.body if sees_all(role) else msgspec.json.encode(body_for(role, msgspec.json.decode(record.body)))
+    return b"".join((msgspec.json.encode(head)[:-1], b',"body":', body, b"}"))
 
 
 def router(service: Service) -> APIRouter:
@@ -116,7 +120,7 @@ def router(service: Service) -> APIRouter:
             return
         except (TimeoutError, WebSocketDisconnect):
             return
-        reader = Reader(kinds, who.accounts)
+        reader = Reader(kinds, who.accounts, who.role)
         service.hub.readers.add(reader)
         try:
             await _follow(service, socket, reader, start)
@@ -166,7 +170,7 @@ async def _follow(service: Service, socket: WebSocket, reader: Reader, start: in
                 return
             record = getting.result()
             if record.seq > sent:
-                await socket.send_bytes(message_of(record, service.settings.shard))
+                await socket.send_bytes(message_of(record, service.settings.shard, reader.role))
                 sent = record.seq
     finally:
         gone.cancel()
@@ -180,7 +184,7 @@ async def _past(service: Service, socket: WebSocket, reader: Reader, start: int)
         if not page:
             return sent
         for record in _seen(page, reader):
-            await socket.send_bytes(message_of(record, service.settings.shard))
+            await socket.send_bytes(message_of(record, service.settings.shard, reader.role))
         sent = page[-1].seq
 
 

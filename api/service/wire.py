@@ -107,6 +107,15 @@ def decision_bytes(decision: Decision) -> bytes:
     return f'{head}"hash":"{digest}",{tail}'.encode("ascii")
 
 
+def plain_approval(decision: Decision) -> bool:
+    """Whether one order is approved and there is nothing more to say."""
+    return (
+        decision.outcome is Outcome.APPROVE
+        and not (decision.reports or decision.derived or decision.fired or decision.largest is not None)
+        and len(decision.orders) == 1
+    )
+
+
 def sorted_json(document: object) -> bytes:
     """JSON with sorted keys, text as UTF-8."""
     return msgspec.json.encode(document, order="sorted")
