@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -138,6 +139,7 @@ def _path(parts: Iterable[str | int], known: frozenset[str]) -> str:
     return text
 
 
+@cache
 def own_words() -> frozenset[str]:
     """Names that may be repeated because they are lexorder's: the shipped vocabulary's, whole and in parts."""
     from lexorder.engine.desk import shipped_vocabulary  # the desk is heavy: `lexorder keys` does without
