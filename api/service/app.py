@@ -19,10 +19,18 @@ from lexorder.api.service import (
     batch,
     orders,
     problems,
+    routes_breaches,
+    routes_decisions,
+    routes_keys,
+    routes_ledger,
+    routes_limits,
     routes_orders,
+    routes_overrides,
     routes_probes,
     routes_rebalances,
+    routes_rulebooks,
     routes_state,
+    routes_trading,
     stream,
 )
 from lexorder.api.service.guard import Guard
@@ -34,7 +42,21 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 DESCRIPTION = "Pre-trade compliance, rebalances with certificates, and the record of both. Amounts are decimal strings."
 
-ROUTES = (routes_probes, routes_orders, routes_state, routes_rebalances, stream)
+ROUTES = (
+    routes_probes,
+    routes_orders,
+    routes_overrides,
+    routes_rebalances,
+    routes_state,
+    routes_trading,
+    routes_limits,
+    routes_breaches,
+    routes_rulebooks,
+    routes_decisions,
+    routes_ledger,
+    routes_keys,
+    stream,
+)
 """Modules with `router(service)`."""
 
 

@@ -69,7 +69,10 @@ class NoLedger:
 
 
 class Journal:
-    """The one way to the ledger. `wall` is the time of records, `rebuild` makes the floor anew after a failure."""
+    """The one way to the ledger. `wall` is the time of records, `rebuild` makes the floor anew after a failure.
+
+    `back` is called when the ledger takes records again, before anybody else can record anything.
+    """
 
     def __init__(
         self, ledger: Keeper, wall: Callable[[], datetime], rebuild: Callable[[], Awaitable[None]] | None = None
@@ -78,6 +81,7 @@ class Journal:
         self.wall = wall
         self.rebuild = rebuild
         self.listeners: list[Listener] = []
+        self.back: Callable[[], None] = lambda: None
         self.down = ""
         self.refused: Counter[str] = Counter()
         self._immediate = isinstance(ledger, NoLedger)
@@ -155,6 +159,12 @@ class Journal:
                 log.warning("ledger-still-down", kind=type(error).__name__)
                 continue
             code, self.down = self.down, ""
+            try:
+                self.back()  # at once: no decision may be recorded before
+            except Exception:  # then nobody may go on
+                log.exception("ledger-back-failed")
+                self.down = code
+                continue
             refused, self.refused = dict(self.refused), Counter()
             log.info("ledger-back", refused=sum(refused.values()))
             try:

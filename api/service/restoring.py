@@ -73,6 +73,7 @@ def first_records(rules: Path, floor: Floor) -> Iterator[tuple[str, str, dict[st
     now = floor.clock.now().isoformat()
     plain = {"now": now, "by": SYSTEM, "id": book.hash}
     floor.books.loaded[book.hash] = book
-    yield "rulebook", book.hash, {**plain, "action": "upload", "name": rules.name, "files": files}
+    upload = {"action": "upload", "name": rules.name, "files": files, "rules": len(book.versions)}
+    yield "rulebook", book.hash, {**plain, **upload}
     yield "rulebook", book.hash, {**plain, "action": "activate"}
     yield "snapshot", "snapshot", {"now": now, "by": SYSTEM, "document": {"time": now}}

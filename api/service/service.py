@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from lexorder.api.service.feeds import FEEDS
 from lexorder.api.service.floor import Floor
 from lexorder.api.service.halting import KIND as TRADING_STATE
 from lexorder.api.service.halting import Halts
+from lexorder.api.service.heads_task import HeadsTask
 from lexorder.api.service.journal import Journal, Keeper, NoLedger, unavailable
 from lexorder.api.service.key_sets import KeySet
 from lexorder.api.service.keys import KeyStore, first_key
@@ -59,8 +61,9 @@ class Service:
         self.metrics = Metrics(settings.shard, feeds=FEEDS)
         keeper: Keeper = ledger if ledger is not None else NoLedger()
         self.journal = Journal(keeper, wall_now, self.rebuild)
-        self.halts = Halts(self.journal, lambda: self.floor, settings.data_dir)
+        self.halts = Halts(self.journal, lambda: self.floor, settings.data_dir, settings.shard)
         self.journal.back = self.halts.flush
+        self.heads = None if ledger is None else HeadsTask(ledger, settings.data_dir, settings.second_place, wall_now)
         self.rebalancer = Worker()
         self.hub = Hub()
         self.journal.listeners.append(self.hub.offer)
@@ -96,13 +99,17 @@ class Service:
         if self.floor.desk is None:
             for kind, ref, body in first_records(self.settings.rules, self.floor):
                 await self.step(kind, ref, "", body)
-        await self._take_up_halts()
+        await self.halts.start(partial(self.recorded, kind=TRADING_STATE))
+        if self.heads is not None:
+            await self.heads.start(self.settings.head_every_s)
         self.standing = True
 
     async def stop(self) -> None:
         """Let what is waiting be committed, then close everything."""
         self.standing = False
         self.access.stop()
+        if self.heads is not None:
+            await self.heads.stop()
         await asyncio.to_thread(self.rebalancer.close)
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
@@ -116,15 +123,6 @@ class Service:
         self.halts.hold(floor)
         self.floor = floor
         self.repeats = Repeats()
-
-    async def _take_up_halts(self) -> None:
-        """Stop and record what an earlier process was told to stop and could not record."""
-        await self.halts.start()
-        if self.halts.pending:
-            recorded = [msgspec.json.decode(r.body).get("token", "") for r in await self.recorded(kind=TRADING_STATE)]
-            self.halts.drop(set(recorded))
-            self.halts.flush()
-            await self.halts.keep()
 
     def ready(self) -> None:
         """Nothing when orders can be decided. Raises Problem 503."""

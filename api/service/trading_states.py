@@ -3,7 +3,7 @@
 In: scopes and states set by risk staff. Out: the strictest state that concerns an order. Guaranteed: HALTED is answered
 here, before any rule, so that no book and no evaluator can let an order through once the call that halted was
 answered; REDUCING is judged by the rule `reducing-only`, which stands beside every book. Refused: nothing here.
-Before: nothing. After: `floor.py`.
+Before: nothing. After: `floor.py`, `halting.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ STATES = ("ACTIVE", "REDUCING", "HALTED")
 SCOPES = ("firm", "account", "strategy", "trader")
 FIRM = "*"
 
+KEPT = ("scope", "id", "state", "reason", "by", "person", "now")
+
 
 class TradingStates:
     """States by scope and identifier; what is not named is ACTIVE."""
@@ -33,13 +35,17 @@ class TradingStates:
         if body["state"] == "ACTIVE":
             self.known.pop(key, None)
         else:
-            self.known[key] = {k: body[k] for k in ("scope", "id", "state", "reason", "by", "now")}
+            self.known[key] = {k: body.get(k, "") for k in KEPT}
         self.halted = frozenset(k for k, v in self.known.items() if v["state"] == "HALTED")
 
     def state(self, scope: str, identifier: str) -> str:
         """The state of one scope."""
         entry = self.known.get((scope, identifier))
         return "ACTIVE" if entry is None else str(entry["state"])
+
+    def is_milder(self, scope: str, identifier: str, state: str) -> bool:
+        """Whether the state would let more out than the present one."""
+        return STATES.index(state) < STATES.index(self.state(scope, identifier))
 
     def stops(self, order: Facts) -> tuple[str, str] | None:
         """The halted scope an order falls under, or None."""

@@ -24,10 +24,18 @@ IN_FULL = frozenset({Role.ADMIN, Role.RISK_OFFICER, Role.APPROVER})
 HIDDEN = ("hash", "snapshot_hash", "verdicts")
 """Keys of a decision that a view leaves out."""
 
+CONFIDENTIAL = ("shown", "withheld", "files")
+"""Keys of a record's body that only compliance sees: rule files may hold rules that are for compliance alone."""
+
 
 def sees_all(role: Role) -> bool:
     """Whether a role sees decisions in full."""
     return role in IN_FULL
+
+
+def view_of(decision: Decision) -> Mapping[str, object]:
+    """The view for traders as plain data."""
+    return audience.to_json(decision, Audience.EVERYONE)
 
 
 def view_bytes(decision: Decision) -> bytes:
@@ -66,7 +74,9 @@ def body_for(role: Role, body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The body of a record as a role may read it."""
     if sees_all(role):
         return body
-    found = {key: value for key, value in body.items() if key != "shown"}
+    found = {key: value for key, value in body.items() if key not in CONFIDENTIAL}
+    if "withheld" in body:  # of a request for an override
+        found["needs"] = {rule: need for rule, need in body["needs"].items() if rule not in body["withheld"]}
     shown = body.get("shown")
     if "decision" in body:
         found["decision"] = recorded_view(body["decision"], shown)

@@ -1,0 +1,38 @@
+"""Slow work beside the event loop: loading rule books, running their tests, verifying the ledger.
+
+In: a function that changes nothing the loop reads. Out: its result. Guaranteed: one such work at a time, so that
+orders keep a processor; at most `WAITING_MAX` wait. Refused by `Problem`: 503 `busy`. Before: nothing.
+After: `routes_rulebooks.py`, `routes_limits.py`, `routes_ledger.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from lexorder.api.service.problems import Problem
+
+T = TypeVar("T")
+
+WAITING_MAX = 8
+"""Callers that may wait for their turn."""
+
+
+class Background:
+    """One lane."""
+
+    def __init__(self) -> None:
+        self._lane = asyncio.Lock()
+        self._inside = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work`, done in a thread. Raises what it raises, Problem 503."""
+        if self._inside > WAITING_MAX:
+            raise Problem(503, "busy", "Too much slow work is waiting: try again in a minute.")
+        self._inside += 1
+        try:
+            async with self._lane:
+                return await asyncio.to_thread(work)
+        finally:
+            self._inside -= 1
