@@ -76,7 +76,6 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, stamp],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redacted, _line],
-            keep_exc_info=True,
         )
     )
     root = logging.getLogger()
@@ -92,7 +91,7 @@ def redacted(_logger: Any, _method: str, event: Event) -> Event:
     """The event without secrets, its exception reduced to kind and place."""
     error = event.pop("exc_info", None)
     event.pop("stack_info", None)
-    found = {name: _shown(name, value, 0) for name, value in event.items()}
+    found = {clean(name): _shown(name, value, 0) for name, value in event.items()}
     exception = _exception(error)
     if exception is not None:
         found["failure"] = failure(exception)
