@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,7 @@ def shipped_rules() -> Path:
     return Path(__file__).resolve().parent.parent / "rules"
 
 
+@cache
 def shipped_vocabulary() -> Vocabulary:
-    """The vocabulary that comes with lexorder."""
+    """The vocabulary that comes with lexorder; read once, nothing changes it."""
     return vocabulary_file.load(shipped_rules() / "vocabulary.yaml")
