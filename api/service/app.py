@@ -34,11 +34,15 @@ from lexorder.api.service import (
     stream,
 )
 from lexorder.api.service.guard import Guard
+from lexorder.api.service.joining import state_of
+from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.service import Service
+from lexorder.api.service.sharding import Sharding
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DESCRIPTION = "Pre-trade compliance, rebalances with certificates, and the record of both. Amounts are decimal strings."
 
@@ -105,10 +109,25 @@ def create_app(service: Service) -> Application:
 
 def guarded(service: Service) -> Guard:
     """What the server runs."""
+    return _guard(create_app(service), service)
+
+
+def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
+    """What a worker among others runs: for callers, and for the other workers."""
+    app = create_app(service)
+    sharding = Sharding(app, service, peers)
+    inner = _guard(sharding.owned, service)
+
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        """For the other workers only; nothing else reaches this socket."""
+        if scope["type"] == "http" and scope["path"] == "/peer/state":
+            await Answer.json(state_of(service)).send(send)
+            return
+        await inner(scope, receive, send)
+
+    return _guard(sharding, service), door
+
+
+def _guard(app: App, service: Service) -> Guard:
     settings = service.settings
-    return Guard(
-        create_app(service),
-        service.access,
-        open_metrics=settings.open_metrics,
-        rate_per_key=int(settings.rate_per_key),
-    )
+    return Guard(app, service.access, open_metrics=settings.open_metrics, rate_per_key=int(settings.rate_per_key))

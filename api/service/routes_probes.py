@@ -39,6 +39,13 @@ def router(service: Service) -> APIRouter:
             "doubts": service.floor.doubts,
         }
 
+    @routes.get("/v1/shards")
+    async def shards(_who: Annotated[Principal, Depends(require("/v1/shards"))]) -> dict[str, Any]:
+        """The workers: an account's orders are decided by one of them, which answers fastest when asked itself."""
+        count, port = service.settings.workers, service.settings.port
+        direct = [{"shard": k, "port": port if count == 1 else port + 1 + k} for k in range(count)]
+        return {"count": count, "owner": "crc32(beneficial owner or account) mod count", "shards": direct}
+
     if service.settings.open_metrics:
 
         @routes.get("/metrics")

@@ -68,6 +68,8 @@ class Service:
         self.hub = Hub()
         self.journal.listeners.append(self.hub.offer)
         self.standing = False
+        self.apart = ""
+        self.differed = False
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -78,7 +80,7 @@ class Service:
         durability = "normal" if settings.ledger == "normal" else "full"
         ledger = None if settings.ledger == "off" else Ledger.open(settings.url, settings.shard, durability=durability)
         # Keys live beside the records; without a ledger they still need a database.
-        database = Database(settings.url)
+        database = Database(settings.keys_url)
         database.create()
         keys = KeyStore(database)
         written = first_key(keys, settings.data_dir, settings.admin_key)
@@ -128,6 +130,8 @@ class Service:
         """Nothing when orders can be decided. Raises Problem 503."""
         if not self.standing:
             raise Problem(503, "not-ready", "The service is starting or stopping; nothing is approved.")
+        if self.apart:
+            raise Problem(503, "shard-apart", f"This worker and the others have different {self.apart}.")
         if self.journal.down:
             self.journal.require("request")
 

@@ -1,35 +1,63 @@
-"""The server process: settings to a running uvicorn.
+"""The server process: settings to a running uvicorn, or to several of them.
 
-In: `Settings`. Out: a server until it is told to stop. Guaranteed: logs are JSON without secrets; TLS when a
-certificate is given; an interrupted server commits what waits. Refused: what `Service.open` refuses. Before: `app.py`.
-After: `cli_serve.py`.
+In: `Settings`. Out: servers until they are told to stop. Guaranteed: logs are JSON without secrets; TLS when a
+certificate is given; an interrupted server commits what waits; a worker that dies is started anew and reads its own
+ledger first. Refused: what `Service.open` refuses. With several workers all listen on the public port (the kernel
+divides connections), each also on its own port behind it (public + 1 + shard), and on a socket for the others. Before:
+`app.py`, `sharding.py`. After: `cli_serve.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
 
 import uvicorn
+import uvloop
 
-from lexorder.api.service.app import guarded
+from lexorder.api.service.app import guarded, guarded_shard
+from lexorder.api.service.joining import join, keep_looking
+from lexorder.api.service.keys import KeyStore, first_key
 from lexorder.api.service.logs import configure
+from lexorder.api.service.peers import Peers, socket_of
 from lexorder.api.service.service import Service
-from lexorder.api.service.settings import Settings
+from lexorder.api.service.settings import PREFIX, Settings
+from lexorder.engine.ledger.database import Database
+
+WORKER = PREFIX + "IS_WORKER"
+"""Set in the environment of a worker."""
+
+AGAIN_S = 0.5
+"""Pause before a worker that died is started anew."""
 
 
 def run(settings: Settings) -> None:
     """Serve until stopped. Raises LedgerError, UsageError, RuleFileError before the first request."""
     configure()
-    server(settings).run()
+    if settings.workers == 1:
+        _server(guarded(Service.open(settings)), settings).run()
+    elif os.environ.get(WORKER):
+        uvloop.run(_worker(settings))
+    else:
+        _supervise(settings)
 
 
-def server(settings: Settings, sockets: list[socket.socket] | None = None) -> uvicorn.Server:  # noqa: ARG001
-    """The server of one shard."""
-    service = Service.open(settings)
+def _server(app: object, settings: Settings, *, uds: str | None = None, lifespan: str = "on") -> uvicorn.Server:
+    tls = uds is None and settings.tls_certificate
     config = uvicorn.Config(
-        guarded(service),
+        app,  # type: ignore[arg-type]
         host=settings.host,
         port=settings.port,
+        uds=uds,
+        lifespan="on" if lifespan == "on" else "off",
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
@@ -39,8 +67,89 @@ def server(settings: Settings, sockets: list[socket.socket] | None = None) -> uv
         date_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
-        limit_concurrency=None,
-        ssl_certfile=settings.tls_certificate or None,
-        ssl_keyfile=settings.tls_key or None,
+        ssl_certfile=settings.tls_certificate if tls else None,
+        ssl_keyfile=(settings.tls_key or None) if tls else None,
     )
     return uvicorn.Server(config)
+
+
+# ---- several workers -----------------------------------------------------------------------------
+
+
+async def _worker(settings: Settings) -> None:
+    """One worker: the public door, its own door, and the door for the others."""
+    service = Service.open(settings)
+    peers = Peers(settings.data_dir, settings.shard, settings.workers)
+    place = socket_of(settings.data_dir, settings.shard)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    public, inner = guarded_shard(service, peers)
+    await service.start()
+    await join(service, peers)
+    doors = [_listening(settings.host, settings.port), _listening(settings.host, settings.port + 1 + settings.shard)]
+    outer_server = _server(public, settings, lifespan="off")
+    inner_server = _server(inner, settings, uds=str(place), lifespan="off")
+    looking = asyncio.create_task(keep_looking(service, peers))
+    serving = [
+        asyncio.create_task(inner_server.serve()),
+        asyncio.create_task(outer_server.serve(sockets=doors)),
+    ]
+    # Each server would answer a signal for itself alone: when one stops, so must the other.
+    await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+    outer_server.should_exit = inner_server.should_exit = True
+    await asyncio.gather(*serving, return_exceptions=True)
+    looking.cancel()
+    await peers.close()
+    await service.stop()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A listening socket that other workers may listen on too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    door.bind((host, port))
+    door.listen(2048)
+    return door
+
+
+def _supervise(settings: Settings) -> None:
+    """Start the workers, start anew what dies, stop them together."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.keys_url)
+    database.create()
+    first_key(KeyStore(database), settings.data_dir, settings.admin_key)
+    database.close()
+    stopping = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    workers = {shard: _started(settings, shard) for shard in range(settings.workers)}
+    while not stopping:
+        time.sleep(AGAIN_S)
+        for shard, process in list(workers.items()):
+            if process.poll() is not None and not stopping:
+                workers[shard] = _started(settings, shard)
+    for process in workers.values():
+        process.terminate()
+    for process in workers.values():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+
+
+def _started(settings: Settings, shard: int) -> subprocess.Popen[bytes]:
+    own = {**os.environ, **dict(_as_environment(settings)), PREFIX + "SHARD": str(shard), WORKER: "1"}
+    command = [sys.executable, "-c", "from lexorder.api.cli import main; main()", "serve"]
+    return subprocess.Popen(command, env=own)  # noqa: S603  (our own command)
+
+
+def _as_environment(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The settings as the variables they can be read from."""
+    for known in fields(Settings):
+        yield PREFIX + known.name.upper(), str(getattr(settings, known.name))

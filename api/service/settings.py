@@ -66,8 +66,17 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The ledger's database address."""
-        return self.database or f"sqlite:///{(self.data_dir / 'ledger.sqlite').resolve()}"
+        """The address of this shard's records: with SQLite a file for each shard, since each file has one writer."""
+        return self.database or self._sqlite(self.shard)
+
+    @property
+    def keys_url(self) -> str:
+        """The address of the table of keys, which all shards share."""
+        return self.database or self._sqlite(0)
+
+    def _sqlite(self, shard: int) -> str:
+        name = f"ledger-{shard}.sqlite" if shard else "ledger.sqlite"
+        return f"sqlite:///{(self.data_dir / name).resolve()}"
 
     @property
     def second_place(self) -> Path:
