@@ -19,6 +19,8 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from lexorder.engine import literals
+from lexorder.engine.constituents import SECTION as INSIDE
+from lexorder.engine.constituents import Constituents, constituents
 from lexorder.engine.covered import Coverage, Lists, lists_on
 from lexorder.engine.dated_lists import entries
 from lexorder.engine.errors import SnapshotError, shown
@@ -53,6 +55,9 @@ SECTIONS = {
 
 SINGLES = ("clock", "session", "firm", "lists", "fx")
 """Sections that are one mapping."""
+
+BESIDE = (*ABOVE, INSIDE)
+"""Sections with keys of their own, which no rule reads by name: who stands above whom, and what funds are made of."""
 
 ALIASES = {"position.quantity": "position.before.quantity"}
 """Short names admitted in documents."""
@@ -172,7 +177,7 @@ def _canonical(facts: Facts, entity: str, where: str) -> None:
 
 def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapshot:
     """A snapshot from a plain dictionary (see `docs/snapshot.md`). Raises SnapshotError."""
-    sections = (*SECTIONS, *ABOVE, *SINGLES, "time")
+    sections = (*SECTIONS, *BESIDE, *SINGLES, "time")
     unknown = [key for key in document if key not in sections]
     if unknown:
         near = get_close_matches(str(unknown[0]), sections, 1)
@@ -183,7 +188,7 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
     if vocabulary.name("fill.date") is not None:
         lists["fills"] = [_dated(row, single["clock.date"]) for row in lists["fills"]]
     instruments, tree = _instruments(lists["instruments"], lists["market"]), hierarchy(document)
-    listed = _listed(document, vocabulary)
+    listed, inside = _listed(document, vocabulary), constituents(document, instruments)
     single |= lists_on(listed, _day(single), Coverage(instruments, tree))
     return Snapshot(
         time=moment,
@@ -200,7 +205,8 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
         single=single,
         lists=listed,
         hierarchy=tree,
-        hash=snapshot_hash(moment, lists, single, _reference(listed, tree)),
+        constituents=inside,
+        hash=snapshot_hash(moment, lists, single, _reference(listed, tree, inside)),
     )
 
 
@@ -229,10 +235,11 @@ def _listed(document: Mapping[str, Any], vocabulary: Vocabulary) -> Lists:
     return {str(name): entries(rows, f"lists.{name}") for name, rows in given.items() if rows is not None}
 
 
-def _reference(listed: Lists, tree: Hierarchy) -> dict[str, object]:
-    """Lists and hierarchy as the hash takes them; nothing where there is no more to them than rules read."""
+def _reference(listed: Lists, tree: Hierarchy, inside: Constituents) -> dict[str, object]:
+    """Lists, hierarchy and constituents as the hash takes them; nothing of what is not there."""
     written = {name: sorted((e.to_json() for e in found), key=canonical_bytes) for name, found in listed.items()}
-    return {**({"lists": written} if written else {}), **({"above": tree.to_json()} if tree != Hierarchy() else {})}
+    found = {"lists": written, "above": tree.to_json() if tree != Hierarchy() else {}, "inside": inside.to_json()}
+    return {name: part for name, part in found.items() if part}
 
 
 def _dated(fill: dict[str, Value], today: Value) -> dict[str, Value]:

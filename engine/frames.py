@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lexorder.engine.errors import SnapshotError
-from lexorder.engine.facts import SECTIONS, load_snapshot
+from lexorder.engine.facts import BESIDE, SECTIONS, load_snapshot
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.snapshot import Snapshot
 
@@ -30,9 +30,11 @@ def snapshot_from_frames(
 
     An index with a name counts as a column. Raises SnapshotError.
     """
-    unknown = [name for name in frames if name not in SECTIONS]
+    unknown = [name for name in frames if name not in (*SECTIONS, *BESIDE)]
     if unknown:
-        raise SnapshotError("unknown-section", "frames", f"`{unknown[0]}` is not one of {', '.join(SECTIONS)}")
+        raise SnapshotError(
+            "unknown-section", "frames", f"`{unknown[0]}` is not one of {', '.join((*SECTIONS, *BESIDE))}"
+        )
     moment = time.isoformat() if isinstance(time, datetime) else time
     document: dict[str, Any] = {"time": moment, **single}
     for section, frame in frames.items():

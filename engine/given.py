@@ -15,8 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from lexorder.engine.errors import SnapshotError, shown
-from lexorder.engine.facts import SECTIONS, SINGLES, load_order, load_snapshot, plain
-from lexorder.engine.hierarchy import SECTIONS as ABOVE
+from lexorder.engine.facts import BESIDE, SECTIONS, SINGLES, load_order, load_snapshot, plain
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.render import duration_text
 from lexorder.engine.rule import Facts, Phase, Rule
@@ -62,7 +61,7 @@ class _Maker:
         self.rule = rule
         self.rows = {entity: self.listed(given, entity) for entity in (*SECTIONS.values(), "order")}
         self.single = {name: _mapping(given.get(name, {}), name) for name in SINGLES}
-        self.above = {name: given[name] for name in ABOVE if name in given}
+        self.beside = {name: given[name] for name in BESIDE if name in given}
         self.refuse_unknown(given)
         self.add_missing()
         self.account = str(self.full("account", self.rows["account"][0])["id"])
@@ -80,7 +79,7 @@ class _Maker:
         return [dict(_mapping(row, entity)) for row in rows]
 
     def refuse_unknown(self, given: Mapping[str, object]) -> None:
-        known = {*SECTIONS, *SECTIONS.values(), *SINGLES, *ABOVE, "order", "orders"}
+        known = {*SECTIONS, *SECTIONS.values(), *SINGLES, *BESIDE, "order", "orders"}
         for key in given:
             if key not in known:
                 raise SnapshotError(
@@ -105,7 +104,7 @@ class _Maker:
         document["clock"], document["time"] = self.clock()
         document["firm"] = self.full("firm", self.single["firm"])
         document["lists"] = {k: _listed(v) for k, v in self.full("lists", self.single["lists"]).items()}
-        document |= self.above
+        document |= self.beside
         for entity, section in _SECTION.items():
             if entity not in {"order", "instrument", "market"}:
                 document[section] = self.numbered(entity)

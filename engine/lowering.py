@@ -21,6 +21,7 @@ from lexorder.engine.integers import NotFastError, Num
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.slots import Table, names_read
+from lexorder.engine.snapshot import CONSTITUENT
 from lexorder.engine.terms import (
     FILL_NAMES,
     Absolute,
@@ -86,6 +87,8 @@ class Lowering:
     def place(self, term: Field, env: Env) -> str:
         """Where a name is read: A, L, T or O, as `snapshot.find` would find it."""
         entity = term.name.split(".", 1)[0]
+        if entity == CONSTITUENT:
+            raise NotFastError("a weight differs by name and subject")
         for kind in reversed(env.kinds):
             if term.via and kind != term.via:
                 continue
@@ -372,7 +375,7 @@ def scope_of(term: Aggregate, env: Env, vocabulary: Vocabulary) -> str:
         return "all"
     if subject in LINE_KINDS:
         return "line"
-    if subject in ("strategy", "pair"):
+    if subject in ("strategy", "pair", CONSTITUENT):
         raise NotFastError(f"members of a {subject}")
     return vocabulary.entities[subject].groups or "all"
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
+from lexorder.engine.constituents import Constituents, reached
 from lexorder.engine.dated_lists import Entry
 from lexorder.engine.hierarchy import Hierarchy
 from lexorder.engine.names import Vocabulary
@@ -22,6 +23,10 @@ from lexorder.engine.rule import Facts
 from lexorder.engine.terms import Value
 
 BUY = "buy"
+CONSTITUENT = "constituent"
+"""The entity whose subjects are the issuers an account's holdings lead to, through funds and derivatives too."""
+WEIGHT = "constituent.weight"
+"""The one name that belongs to a position and the subject together."""
 
 
 class MissingFactError(Exception):
@@ -55,6 +60,7 @@ class Snapshot:
     single: Facts = field(default_factory=dict)
     lists: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
     hierarchy: Hierarchy = field(default_factory=Hierarchy)
+    constituents: Constituents = field(default_factory=Constituents)
     hash: str = ""
 
     def records(self, entity: str, key: str) -> Facts | None:
@@ -173,6 +179,8 @@ def read(projection: Projection, stack: tuple[Subject, ...], name: str, via: str
     declared = projection.vocabulary.name(name)
     if value is None and name == "instrument.fx" and facts is not None:
         value = exchange_rate(projection, str(facts.get("instrument.currency", "")))
+    if value is None and name == WEIGHT:
+        value = weight(projection, stack)
     if value is None and entity == "fx":
         value = exchange_rate(projection, name.split(".", 1)[1])
     if value is None and declared is not None:
@@ -185,6 +193,20 @@ def read(projection: Projection, stack: tuple[Subject, ...], name: str, via: str
         if Fraction(age.days * 86_400 + age.seconds) + Fraction(age.microseconds, 10**6) > declared.max_age:
             raise MissingFactError(name, key, "is older than its age limit")
     return value
+
+
+def weight(projection: Projection, stack: tuple[Subject, ...]) -> Fraction:
+    """The share of a position that is the subject's issuer, funds and derivatives looked through.
+
+    Raises MissingFactError where no position is bound, and where the issuer or the constituents are not known.
+    """
+    issuer = next((s.key for s in reversed(stack) if s.entity == CONSTITUENT), "")
+    symbol = next((s.key for s in reversed(stack) if s.entity == "position"), "")
+    known = projection.snapshot
+    fund, issuers = reached(symbol, known.instruments, known.constituents)
+    if not issuers:
+        raise MissingFactError("the constituents" if fund else "instrument.issuer", fund or symbol)
+    return known.constituents.weight(fund, issuer) if fund else Fraction(issuer in issuers)
 
 
 def exchange_rate(projection: Projection, currency: str) -> Fraction | None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lexorder.engine.constituents import leads, reached
 from lexorder.engine.rule import Facts, Rule
-from lexorder.engine.snapshot import Projection, Subject
+from lexorder.engine.snapshot import CONSTITUENT, Projection, Subject
 from lexorder.engine.terms import Aggregate, depends_on_fills
 
 NAMED = ("position", "instrument", "market")
@@ -22,7 +23,8 @@ def belongs(projection: Projection, subject: Subject, collection: str, member: F
     """Whether a member of a collection is counted in an aggregate of a rule judged for `subject`.
 
     Groups (issuer, sector, ...) take the members whose instrument is of the group; a position, instrument or market
-    takes those of its symbol; a pair its two names; a strategy its own; any other subject takes all of the account's.
+    takes those of its symbol; a pair its two names; a strategy its own; a constituent those that lead to the issuer;
+    any other subject takes all of the account's.
     """
     symbol = member.get(f"{collection}.symbol")
     if subject.entity in NAMED:
@@ -31,6 +33,8 @@ def belongs(projection: Projection, subject: Subject, collection: str, member: F
         return symbol in (subject.facts.get("pair.first"), subject.facts.get("pair.second"))
     if subject.entity == "strategy":
         return member.get(f"{collection}.strategy", subject.key) == subject.key
+    if subject.entity == CONSTITUENT and symbol is not None:
+        return leads(str(symbol), subject.key, projection.snapshot.instruments, projection.snapshot.constituents)
     groups = projection.vocabulary.entities[subject.entity].groups
     if groups and symbol is not None:
         return projection.snapshot.instruments.get(str(symbol), {}).get(groups) == subject.key
@@ -95,9 +99,24 @@ def _from_symbols(entity: str, projection: Projection, symbols: Iterable[str]) -
         )
     if entity == "position":
         return tuple(Subject(entity, s, projection.positions[s]) for s in wanted)
+    if entity == CONSTITUENT:
+        return tuple(Subject(entity, key) for key in sorted(_led_to(projection, wanted)))
     instruments = projection.snapshot.instruments
     if entity in NAMED:
         return tuple(Subject(entity, s, instruments.get(s, {})) for s in wanted)
     groups = projection.vocabulary.entities[entity].groups
     keys = {str(instruments.get(s, {}).get(groups, "")) for s in wanted}
     return tuple(Subject(entity, key) for key in sorted(keys))
+
+
+def _led_to(projection: Projection, symbols: Iterable[str]) -> set[str]:
+    """The issuers that names lead to; every issuer of the account once one may hold anybody's; empty where unknown."""
+    known = projection.snapshot
+    found: set[str] = set()
+    for symbol in symbols:
+        fund, issuers = reached(symbol, known.instruments, known.constituents)
+        found.update(issuers or ("",))
+        if issuers and fund and known.constituents.rest[fund]:
+            everyone = (reached(s, known.instruments, known.constituents) for s in projection.positions)
+            found.update(*(issuers for _, issuers in everyone))
+    return found

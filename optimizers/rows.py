@@ -20,8 +20,8 @@ from lexorder.engine.errors import SolverError
 from lexorder.engine.judge import base_of, is_measured
 from lexorder.engine.piecewise import InexpressibleError
 from lexorder.engine.rule import Phase, Rule, Severity
-from lexorder.engine.snapshot import MissingFactError, Subject
-from lexorder.engine.subjects import NAMED, subjects_of
+from lexorder.engine.snapshot import CONSTITUENT, MissingFactError, Subject
+from lexorder.engine.subjects import NAMED, belongs, subjects_of
 from lexorder.engine.terms import Binary, Compare, Not, Or, Term, conjuncts
 from lexorder.engine.units import BOOL
 from lexorder.optimizers.board import Board
@@ -144,7 +144,7 @@ def subjects_under(rule: Rule, board: Board) -> list[Subject]:
     """
     touched = {s.key: s for s in subjects_of(rule, board.projection)}
     groups = board.projection.vocabulary.entities[rule.for_each].groups
-    if Phase.REBALANCE in rule.phases and (groups or rule.for_each in (*NAMED, "pair")):
+    if Phase.REBALANCE in rule.phases and (groups or rule.for_each in (*NAMED, "pair", CONSTITUENT)):
         for subject in subjects_of(rule, replace(board.projection, orders=())):
             if rule.for_each not in ("instrument", "market") or subject.key in board.projection.positions:
                 touched.setdefault(subject.key, subject)
@@ -322,6 +322,9 @@ def names_under(subject: Subject, board: Board) -> list[int]:
         instruments = projection.snapshot.instruments
         of = [instruments.get(c.symbol, {}).get(groups, "") for c in candidates]
         return [i for i, group in enumerate(of) if group == subject.key]
+    if subject.entity == CONSTITUENT:
+        facts = [{"position.symbol": c.symbol} for c in candidates]
+        return [i for i, one in enumerate(facts) if belongs(projection, subject, "position", one)]
     wanted = {subject.key} if subject.entity in (*NAMED, "position") else set()
     if subject.entity == "pair":
         wanted = {str(subject.facts.get("pair.first")), str(subject.facts.get("pair.second"))}

@@ -16,12 +16,13 @@ from itertools import product
 from typing import Any, cast
 from typing import Literal as OneOf
 
+from lexorder.engine.constituents import leads
 from lexorder.engine.evaluate import Fills, Point, value
 from lexorder.engine.expert.atoms import Atom
 from lexorder.engine.expert.live import TIME, Account, Live
 from lexorder.engine.judge import Derivations
 from lexorder.engine.rule import Facts
-from lexorder.engine.snapshot import BUY, MissingFactError, Projection, Subject
+from lexorder.engine.snapshot import BUY, CONSTITUENT, MissingFactError, Projection, Subject
 from lexorder.engine.subjects import NAMED, account_subject, belongs
 from lexorder.engine.terms import Aggregate, Field
 
@@ -67,10 +68,10 @@ def excess_of(
 ) -> Fraction:
     """What one name adds to the sum of the atoms in one fill state of its own orders."""
     projection = reading.live.alone(reading.state.id, symbol, orders)
-    return sum((_one(atom, symbol, reading, projection, fills) for atom in atoms), Fraction(0))
+    return sum((contribution(atom, symbol, reading, projection, fills) for atom in atoms), Fraction(0))
 
 
-def _one(atom: Atom, symbol: str, reading: Reading, projection: Projection, fills: Fills) -> Fraction:
+def contribution(atom: Atom, symbol: str, reading: Reading, projection: Projection, fills: Fills) -> Fraction:
     if atom.kind == "direct":
         if symbol != reading.subject.key:
             return Fraction(0)
@@ -220,6 +221,10 @@ def candidates(atoms: tuple[Atom, ...], reading: Reading) -> set[str]:
         return {subject.key}
     if not whole and subject.entity == "pair":
         return {str(subject.facts.get("pair.first")), str(subject.facts.get("pair.second"))}
+    if not whole and subject.entity == CONSTITUENT:
+        known = reading.live.snapshot
+        own = {s for s in reading.state.symbols() if leads(s, subject.key, known.instruments, known.constituents)}
+        return own | set(reading.state.log)
     groups = reading.live.vocabulary.entities[subject.entity].groups
     if groups and not whole:
         instruments = reading.live.instruments

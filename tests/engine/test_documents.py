@@ -10,7 +10,7 @@ from lexorder.engine.facts import load_snapshot
 from lexorder.engine.reasons import REASONS
 from tests.worlds import VOCABULARY
 
-READERS = ("facts", "dated_lists", "hierarchy", "covered")
+READERS = ("facts", "dated_lists", "hierarchy", "covered", "constituents")
 """What reads a snapshot document."""
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -51,7 +51,7 @@ def small(
             for k, (s, side, q) in enumerate(working)
         ],
         "pairs": [{"id": "A/B", "first": "A", "second": "B", "correlation": "0.9"}] if len(holdings) > 1 else [],
-        "lists": {"restricted": ["B"], "watch": []},
+        "lists": {"restricted": [{"name": "B", "elsewhere": True}], "watch": []},
         "traders": [{"id": "T-1", "role": "portfolio_manager"}],
     }
 
