@@ -7,6 +7,7 @@ with plain integer arithmetic of their own. Money in worlds is whole dollars or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -55,6 +56,18 @@ def words() -> Vocabulary:
 def book() -> RuleBook:
     """The shipped library."""
     return RuleBook.load(LIBRARY, words())
+
+
+@cache
+def only(*identifiers: str) -> RuleBook:
+    """The shipped library cut down to these rules and all that derive facts: a desk of it is there at once."""
+    whole = book()
+    unknown = sorted(set(identifiers) - set(whole.ids()))
+    assert not unknown, f"the library has no rule {', '.join(unknown)}"
+    kept = tuple(v for v in whole.versions if v.id in identifiers or v.items[-1][1].derive)
+    names = {v.id for v in kept}
+    stretches = tuple((day, tuple(r for r in rules if r.id in names)) for day, rules in whole.stretches)
+    return replace(whole, versions=kept, stretches=stretches)
 
 
 def rule(identifier: str, day: date = TODAY) -> Rule:
