@@ -24,7 +24,12 @@ class Ground:
     """What approvals of one moment and one set of rules have in common."""
 
     def __init__(
-        self, time: datetime, verdicts: int, rulebook_hash: str, snapshot_hash: str, withheld: frozenset[str] = frozenset()
+        self,
+        time: datetime,
+        verdicts: int,
+        rulebook_hash: str,
+        snapshot_hash: str,
+        withheld: frozenset[str] = frozenset(),
     ) -> None:
         self.time = time
         self.verdicts = verdicts
@@ -52,13 +57,15 @@ class Ground:
     @cached_property
     def body(self) -> tuple[bytes, bytes, bytes]:
         """The canonical bytes of a decision's body, cut where the account and the order stand."""
-        return _cut(canonical_bytes(self.decision(_ACCOUNT, _ORDER).body()), _ACCOUNT, _ORDER)
+        head, middle, tail = _cut(canonical_bytes(self.decision(_ACCOUNT, _ORDER).body()), _ACCOUNT, _ORDER)
+        return head, middle, tail
 
     @cached_property
     def whole(self) -> tuple[bytes, bytes, bytes, bytes]:
         """The same of the decision with its hash, cut where account, hash and order stand."""
         document = {**self.decision(_ACCOUNT, _ORDER).body(), "hash": _HASH}
-        return _cut(canonical_bytes(document), _ACCOUNT, _HASH, _ORDER)
+        head, middle, after, tail = _cut(canonical_bytes(document), _ACCOUNT, _HASH, _ORDER)
+        return head, middle, after, tail
 
 
 def _cut(text: bytes, *marks: str) -> tuple[bytes, ...]:

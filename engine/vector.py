@@ -3,20 +3,18 @@
 In: a `Desk`; then orders as columns of texts or as typed facts. Out: for each order what `Desk.check` would answer: for
 a plain pass an `Approved`, whose bytes and hash are those of that decision, for everything else the very `Decision`.
 Guaranteed: an order is approved here only if two forms, lowered apart and read from two copies of the facts, both clear
-every rule: the generated check of `fastpath.py` and the formulas written for CLIPS, each over columns of 64-bit integers
-with every intermediate proven to fit (`vector_columns.py`). Any other order (a rule fails, a fact is missing or too
-wide, an unknown name, the forms differ) goes to `Desk.check`, where the two evaluators themselves decide. Refused:
-nothing by itself; an order that `load_order` refuses has its SnapshotError as its answer.
+every rule: the generated check of `fastpath.py` and the formulas written for CLIPS, each over columns of 64-bit
+integers with every intermediate proven to fit (`vector_columns.py`). Any other order (a rule fails, a fact is missing
+or too wide, an unknown name, the forms differ) goes to `Desk.check`, where the two evaluators themselves decide.
+Refused: nothing by itself; an order that `load_order` refuses has its SnapshotError as its answer.
 Why: CLIPS takes about five microseconds an order and the whole budget of a batch is five. See decision record 12.
 Before: `desk.py`, `vector_first.py`, `vector_second.py`. After: `api/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from lexorder.engine.approved import Approved, Ground
 from lexorder.engine.decision import Decision
@@ -24,8 +22,9 @@ from lexorder.engine.desk import Desk
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.rule import Facts
 from lexorder.engine.vector_book import Book, Tally
-from lexorder.engine.vector_columns import Flags, Ints
+from lexorder.engine.vector_columns import Ints
 from lexorder.engine.vector_orders import Asked, asked_of, asked_of_facts
+from lexorder.engine.vector_tables import Tables
 
 Answer = Decision | Approved | SnapshotError
 SMALL = 32
@@ -33,16 +32,20 @@ SMALL = 32
 
 
 class VectorBook:
-    """The vectorised form of a desk; it sees every event of the desk. As the desk, not safe to share between threads."""
+    """The vectorised form of a desk; it sees every event of the desk. As the desk, not safe to share between threads.
 
-    def __init__(self, desk: Desk) -> None:
+    Fewer than `small` orders go to the single path.
+    """
+
+    def __init__(self, desk: Desk, small: int = SMALL) -> None:
         self.desk = desk
+        self.small = small
         self.book = Book(desk)
         desk.watchers.append(self.book.note)
 
     def decide(self, orders: Sequence[Facts]) -> list[Answer]:
         """Decide orders given as typed facts (`load_order`), independently."""
-        asked = asked_of_facts(orders, self.book.current().words) if len(orders) >= SMALL else None
+        asked = self._asked(len(orders), lambda tables: asked_of_facts(orders, tables))
         return self._answers(len(orders), asked, lambda place: orders[place])
 
     def decide_columns(self, columns: Mapping[str, Sequence[Any]]) -> list[Answer]:
@@ -51,8 +54,18 @@ class VectorBook:
         None stands for a fact that is not given. Every order has an `id`.
         """
         size = len(columns["id"])
-        asked = asked_of(columns, self.book.current().words) if size >= SMALL else None
+        asked = self._asked(size, lambda tables: asked_of(columns, tables))
         return self._answers(size, asked, lambda place: row_of(columns, place))
+
+    def _asked(self, size: int, read: Callable[[Tables], Asked]) -> Asked | None:
+        """The orders as columns; None where they are too few, or where that fails."""
+        if size < self.small:
+            return None
+        try:
+            return read(self.book.current().words)
+        except Exception as fault:  # whatever it is, the single path decides
+            self.book.failed(fault)
+            return None
 
     def tally(self) -> Tally:
         """How many orders were approved in bulk, and how many went to the single path, by reason."""
@@ -61,11 +74,20 @@ class VectorBook:
     def _answers(self, size: int, asked: Asked | None, order: Any) -> list[Answer]:
         answers: list[Any] = [None] * size
         if asked is not None:
-            for ground, places in self.book.cleared(asked):
-                self._approve(ground, places, asked, answers)
+            self._in_bulk(asked, answers)
         for place in [n for n, answer in enumerate(answers) if answer is None]:
             answers[place] = self._single(order(place))
         return answers
+
+    def _in_bulk(self, asked: Asked, answers: list[Any]) -> None:
+        """Approve what both forms clear; if they fail altogether, nothing is approved here."""
+        try:
+            cleared = list(self.book.cleared(asked))
+        except Exception as fault:  # whatever it is, the single path decides
+            self.book.failed(fault)
+            return
+        for ground, places in cleared:
+            self._approve(ground, places, asked, answers)
 
     def _approve(self, ground: Ground, places: Ints, asked: Asked, answers: list[Any]) -> None:
         accounts, identifiers = asked.texts["order.account"], asked.texts["order.id"]
@@ -82,6 +104,3 @@ class VectorBook:
 def row_of(columns: Mapping[str, Sequence[Any]], place: int) -> dict[str, Any]:
     """One order of the columns as `load_order` takes it."""
     return {short: values[place] for short, values in columns.items() if values[place] is not None}
-
-
-__all__ = ["Answer", "Approved", "Flags", "VectorBook"]

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lexorder.engine import vector_columns as vc
+from lexorder.engine.slots import touches
 from lexorder.engine.totals import Share, Total
-from lexorder.engine.vector_code import Code, Level, NotVectorError
+from lexorder.engine.vector_code import Code, Frame, Level, NotVectorError
 from lexorder.engine.vector_columns import INT64, Column, Ints
 from lexorder.engine.vector_first import First
 from lexorder.engine.vector_pairs import Pairs, Rows
@@ -79,22 +80,21 @@ class RunningCells:
         self.code = first.code
         self.cells: list[Cells] = []
         self.groups: dict[str, Groups] = {}
-        self.stale = True
         self.most = 0
 
     # ---- bringing up to date -----------------------------------------------------------------------------
 
-    def refresh(self, touched: Ints) -> None:
-        """Bring the cells up to date: only these rows have changed, unless everything is stale."""
+    def refresh(self, touched: Ints, singles: frozenset[str] = frozenset()) -> None:
+        """Bring the cells up to date: these rows have changed, and what reads these facts there is one of."""
         known = len(self.cells)
         for total, source in self.first.totals()[known:]:
             self.cells.append(self._cells(total, source))
         rows = np.arange(1, self.pairs.size, dtype=np.int64)
         self.most = int(np.bincount(self.pairs.account.all).max())
         for number, cells in enumerate(self.cells):
-            if self.stale or number >= known or not self._change(cells, touched):
+            stale = number >= known or touches(cells.total.names, singles)
+            if stale or not self._change(cells, touched):
                 self._rebuild(cells, rows)
-        self.stale = False
 
     def _cells(self, total: Total, source: str) -> Cells:
         around = Around(total.kinds)
@@ -104,13 +104,12 @@ class RunningCells:
 
     def _share(self, total: Total, around: Around, filled: bool) -> int:
         """The step of what a working order adds when nothing or all of it fills, at the total's scale."""
-        terms = self.first.terms
         quantity = self.code.read(Level.ROW, "filled") if filled else self.code.constant(0)
         inner = Around((*around.kinds, "working_order"), {"working_order.filled": quantity})
         found = self.code.constant(0)
         for share in total.working:
             found = self.code.apply("+", found, self._part(share, inner, total.scale))
-        return found if terms else -1
+        return found
 
     def _part(self, share: Share, inner: Around, scale: int) -> int:
         terms = self.first.terms
@@ -169,7 +168,11 @@ class RunningCells:
 
     def _put(self, cells: Cells, rows: Ints, found: vc.Numbers, groups: Ints) -> None:
         """Note what these rows have, and add it to the cells of those that are members."""
-        lost = np.zeros(len(rows), dtype=np.int64) if found.missing is None else np.zeros(len(rows), np.int64) + found.missing
+        lost = (
+            np.zeros(len(rows), dtype=np.int64)
+            if found.missing is None
+            else np.zeros(len(rows), np.int64) + found.missing
+        )
         cells.amount[rows] = np.where(lost, 0, found.data)
         cells.lost[rows] = lost
         cells.peak = max(cells.peak, abs(found.low), abs(found.high))
@@ -227,7 +230,7 @@ class RunningCells:
         missing = vc.joined(found.missing, several if several.any() else None)
         return vc.Numbers(found.data, found.factor, found.low, found.high, missing)
 
-    def _run(self, frame: Rows, step: int) -> vc.Numbers:
+    def _run(self, frame: Frame, step: int) -> vc.Numbers:
         found = self.code.run(frame, (step,))[0]
         assert isinstance(found, vc.Numbers)
         return found
@@ -260,8 +263,10 @@ class RunningCells:
             lacking = cells.groups.of(symbol) < 0
             missing = vc.joined(missing, lacking if lacking.any() else None)
             kept = vc.constant(0)
-            amount = vc.picked(member, kept, amount) if cells.total.mode in ("still", "linear") else vc.picked(
-                member, amount, kept
+            amount = (
+                vc.picked(member, kept, amount)
+                if cells.total.mode in ("still", "linear")
+                else vc.picked(member, amount, kept)
             )
         assert isinstance(amount, vc.Numbers)
         return vc.Numbers(amount.data, amount.factor, amount.low, amount.high, vc.joined(missing, amount.missing))

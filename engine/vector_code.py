@@ -25,13 +25,14 @@ class NotVectorError(Exception):
 
 
 class Level(IntEnum):
-    """Where a step is worked out: once, for each instrument, account or trader, or for each row of a frame."""
+    """Where a step is worked out: once, for each instrument, account, trader or strategy, or for each row."""
 
     ONCE = 0
     INSTRUMENT = 1
     ACCOUNT = 2
     TRADER = 3
-    ROW = 4
+    STRATEGY = 4
+    ROW = 5
 
 
 class Facts(Protocol):
@@ -54,7 +55,7 @@ class Frame(Protocol):
     """The rows asked about: orders, or names held."""
 
     def index(self, level: Level) -> Ints:
-        """For each row its instrument, account or trader."""
+        """For each row its instrument, account, trader or strategy."""
         ...
 
     def read(self, what: tuple[Any, ...]) -> Column:
@@ -73,13 +74,22 @@ class Step:
 
 
 @dataclass(slots=True)
+class _Kept:
+    """A column above the rows, what it was made of, and when it was last known to be up to date."""
+
+    stamp: object
+    operands: tuple[Column, ...]
+    column: Column
+
+
+@dataclass(slots=True)
 class Code:
     """All steps of one evaluator, and what is kept of those above the rows."""
 
     facts: Facts
     steps: list[Step] = field(default_factory=list)
     _known: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    _kept: dict[int, tuple[object, Column]] = field(default_factory=dict)
+    _kept: dict[int, _Kept] = field(default_factory=dict)
     _schedules: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)
 
     # ---- putting together ----------------------------------------------------------------------------
@@ -139,17 +149,22 @@ class Code:
         return [rows[number] for number in asked]
 
     def settled(self, number: int) -> Column:
-        """The column of a step above the rows, kept until the facts of its level change."""
+        """The column of a step above the rows; worked out again only when what it is made of is another column."""
         step = self.steps[number]
         stamp = self.facts.stamp(step.level)
         kept = self._kept.get(number)
-        if kept is not None and kept[0] == stamp:
-            return kept[1]
+        if kept is not None and kept.stamp == stamp:
+            return kept.column
         if step.operate is None:
             found = self.facts.read(step.level, step.what)
-        else:
-            found = step.operate(*[self.settled(o) for o in step.operands])
-        self._kept[number] = (stamp, found)
+            self._kept[number] = _Kept(stamp, (), found)
+            return found
+        operands = tuple(self.settled(o) for o in step.operands)
+        if kept is not None and all(a is b for a, b in zip(operands, kept.operands, strict=True)):
+            kept.stamp = stamp
+            return kept.column
+        found = step.operate(*operands)
+        self._kept[number] = _Kept(stamp, operands, found)
         return found
 
     def _needed(self, wanted: tuple[int, ...]) -> tuple[int, ...]:

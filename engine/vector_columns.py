@@ -106,7 +106,9 @@ def taken(column: Column, index: Ints) -> Column:
 
 def _at(found: Any, index: Ints) -> Any:
     """An array of one element stands for all, as one value does."""
-    return found.take(index) if isinstance(found, np.ndarray) and len(found) > 1 else found
+    if not isinstance(found, np.ndarray) or len(found) == 1:
+        return found
+    return found.take(index) if len(found) else np.zeros(len(index), dtype=found.dtype)
 
 
 def _with(column: Column, data: Any, missing: Mask) -> Column:
@@ -128,9 +130,7 @@ def _fits(low: int, high: int) -> bool:
     return low >= -INT64 and high <= INT64
 
 
-def _by_element(
-    operate: Callable[[Any, Any], Any], one: Any, other: Any, missing: Mask
-) -> tuple[Ints, int, int, Mask]:
+def _by_element(operate: Callable[[Any, Any], Any], one: Any, other: Any, missing: Mask) -> tuple[Ints, int, int, Mask]:
     """The same operation in unlimited integers: results, their bounds, and what is missing now."""
     left, right = (x.astype(object) if isinstance(x, np.ndarray) else x for x in (one, other))
     found = np.atleast_1d(np.asarray(operate(left, right), dtype=object))
@@ -251,13 +251,16 @@ def evenly(one: Numbers, other: Numbers) -> Numbers:
     if _is_one(other):
         return whole_part(one, other.factor)
     below = np.atleast_1d(np.asarray(other.data, dtype=object)) * other.factor
-    above = np.broadcast_to(np.atleast_1d(np.asarray(one.data, dtype=object)) * one.factor, np.broadcast_shapes(
-        np.shape(np.atleast_1d(one.data)), below.shape))
-    found = from_integers([
-        None if b <= 0 or a % b else a // b for a, b in zip(above, np.broadcast_to(below, above.shape), strict=True)
-    ])
-    return Numbers(found.data, found.factor, found.low, found.high,
-                   joined(found.missing, joined(one.missing, other.missing)))
+    above = np.broadcast_to(
+        np.atleast_1d(np.asarray(one.data, dtype=object)) * one.factor,
+        np.broadcast_shapes(np.shape(np.atleast_1d(one.data)), below.shape),
+    )
+    found = from_integers(
+        [None if b <= 0 or a % b else a // b for a, b in zip(above, np.broadcast_to(below, above.shape), strict=True)]
+    )
+    return Numbers(
+        found.data, found.factor, found.low, found.high, joined(found.missing, joined(one.missing, other.missing))
+    )
 
 
 def positive(one: Numbers) -> Numbers:
@@ -268,13 +271,17 @@ def positive(one: Numbers) -> Numbers:
     return Numbers(one.data, one.factor, one.low, one.high, joined(one.missing, wrong if wrong.any() else None))
 
 
+def lacking(column: Column, where: Mask) -> Column:
+    """The same column with more of it missing."""
+    return column if where is None else _with(column, column.data, joined(column.missing, where))
+
+
 def given(column: Column, condition: Truths) -> Column:
     """The same column; missing where a condition does not hold."""
     if condition.data is True and condition.missing is None:
         return column
     wrong = np.atleast_1d(np.asarray(~np.asarray(condition.data)))
-    missing = joined(condition.missing, wrong if wrong.any() else None)
-    return _with(column, column.data, joined(column.missing, missing))
+    return lacking(column, joined(condition.missing, wrong if wrong.any() else None))
 
 
 # ---- comparing and choosing ------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class First:
             raise NotVectorError("a number is expected")
         return found.step
 
-    def _expression(self, node: ast.expr, names: dict[str, Typed]) -> Typed:  # noqa: PLR0911  one case for each node
+    def _expression(self, node: ast.expr, names: dict[str, Typed]) -> Typed:
         match node:
             case ast.Name(id=name) if name in names:
                 return names[name]
@@ -235,8 +235,9 @@ class First:
             case ast.Subscript(value=ast.Name(id="L"), slice=ast.Constant(value=int(place))) if place in self._totals:
                 return Typed(self.code.read(Level.ROW, "own", self._totals[place][0]), "n")
             case ast.Subscript(value=ast.Name(id=letter), slice=ast.Constant(value=int(place))):
-                slot, part = self._slots[letter][place]
-                return self._slot(slot, part)
+                if place not in self._slots.get(letter, {}):
+                    raise NotVectorError("an unknown place")
+                return self._slot(*self._slots[letter][place])
         raise NotVectorError("an unknown place")
 
     def _slot(self, slot: Slot, part: int) -> Typed:

@@ -2,8 +2,8 @@
 
 In: atoms of the expert's leaves (`atoms.py`), rows of holdings from the expert's own facts. Out: for each order the
 worst total of its group, and that without its own name. Guaranteed: what `expert/worst.py` finds (`linear_share`,
-`convex_share`, `mixed_share` name by name), as integers over one fixed scale; a total with a share that is not known, or
-one that could leave 64 bits, is missing. Refused: `NotVectorError` for atoms over anything but holdings and orders.
+`convex_share`, `mixed_share` name by name), as integers over one fixed scale; a total with a share that is not known,
+or one that could leave 64 bits, is missing. Refused: `NotVectorError` for atoms over anything but holdings and orders.
 Why from nothing each time: it is the check on `vector_cells.py`, which keeps the same sums by differences.
 Before: `vector_pairs.py`. After: `vector_second.py`.
 """
@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any
 
 import numpy as np
 
 from lexorder.engine import vector_columns as vc
 from lexorder.engine.expert.atoms import Atom
+from lexorder.engine.slots import names_read, touches
 from lexorder.engine.terms import Aggregate, Literal
 from lexorder.engine.units import COUNT
 from lexorder.engine.vector_code import Level, NotVectorError
@@ -45,6 +44,7 @@ class Kept:
     around: Around
     scale: int
     steps: dict[str, int]
+    names: frozenset[str]
     factor: int = 1
     share: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     lost: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
@@ -64,7 +64,6 @@ class OldOrders:
         self.kept: list[Kept] = []
         self._known: dict[Sought, int] = {}
         self._codes: dict[str, tuple[Ints, Ints]] = {}
-        self.stale = True
 
     # ---- putting together ----------------------------------------------------------------------------------
 
@@ -81,8 +80,14 @@ class OldOrders:
             at, gained, scale, _ = self.terms.aligned(held, Num(self.code.apply("-", one, two), scale))
             steps = {"held": at, "gained": gained, "start": self.terms.scaled(start.step, scale // start.scale)}
             self._known[sought] = len(self.kept)
-            self.kept.append(Kept(sought, around, scale, steps))
+            self.kept.append(Kept(sought, around, scale, steps, self._names(sought.atoms)))
         return self._known[sought]
+
+    def _names(self, atoms: Sequence[Atom]) -> frozenset[str]:
+        """Every name whose change can change what these atoms add."""
+        tables = self.terms.tables
+        read = [t for a in atoms for t in (a.term, a.times.term) if t is not None]
+        return frozenset[str]().union(*(names_read(t, tables.vocabulary, tables.derived) for t in read))
 
     def scale_of(self, number: int) -> int:
         """The scale of a total."""
@@ -114,7 +119,7 @@ class OldOrders:
             value = terms.number(atom.term, inner)
         else:
             assert isinstance(atom.term, Aggregate)
-            if atom.term.collection != collection or atom.term.kind != "sum":
+            if atom.term.collection != collection or atom.term.kind not in ("sum", "count"):
                 raise NotVectorError(f"a sum over each {atom.term.collection}")
             within = inner.within(collection)
             body = terms.number(atom.term.body or Literal(COUNT, 1), within)  # type: ignore[arg-type]
@@ -128,8 +133,8 @@ class OldOrders:
 
     # ---- bringing up to date -------------------------------------------------------------------------------
 
-    def refresh(self, accounts: Flags) -> None:
-        """Add up anew for these accounts, or for all when everything is stale."""
+    def refresh(self, accounts: Flags, singles: frozenset[str] = frozenset()) -> None:
+        """Add up anew for these accounts; and for all what reads these facts there is one of."""
         pairs, before = self.pairs, dict(self._codes)
         self._codes.clear()
         touched = accounts.take(pairs.account.all)
@@ -138,12 +143,11 @@ class OldOrders:
         every = np.arange(1, pairs.size, dtype=np.int64)
         for kept in self.kept:
             cells = self._cells(kept.sought.scope, pairs.account.all, pairs.symbol.all)
-            fresh = self.stale or len(kept.share) == 0 or self._renumbered(kept.sought.scope, before)
+            fresh = len(kept.share) == 0 or self._renumbered(kept.sought.scope, before) or touches(kept.names, singles)
             if fresh or not self._add_up(kept, rows, accounts, cells):
                 self._start(kept)
                 kept.factor = 0
                 self._add_up(kept, every, np.ones(len(accounts), dtype=np.bool_), cells)
-        self.stale = False
 
     def _renumbered(self, scope: str, before: dict[str, tuple[Ints, Ints]]) -> bool:
         """Whether groups have other numbers than before."""
@@ -227,7 +231,9 @@ class OldOrders:
         """The greatest contribution that a name's old orders can bring."""
         pairs = self.pairs
         if kept.sought.shape == "convex":
-            ends = [self._run(Rows(pairs, rows, end.all.take(rows)), kept.steps["held"]) for end in (pairs.low, pairs.high)]
+            ends = [
+                self._run(Rows(pairs, rows, end.all.take(rows)), kept.steps["held"]) for end in (pairs.low, pairs.high)
+            ]
             found = vc.greatest(*ends)
         else:
             found = self._run(Rows(pairs, rows, pairs.now.all.take(rows)), kept.steps["held"])
@@ -249,12 +255,17 @@ class OldOrders:
             return base
         row = working.row.all.take(places)
         now = pairs.now.all.take(row)
-        ends = [self._run(Rows(pairs, row, x, places), kept.steps["held"]) for x in (now + working.signed.all.take(places), now)]
+        ends = [
+            self._run(Rows(pairs, row, x, places), kept.steps["held"])
+            for x in (now + working.signed.all.take(places), now)
+        ]
         moved = vc.plus(ends[0], vc.negated(ends[1]))
         frame = Rows(pairs, row, now, places)
         gained = self._run(frame, kept.steps["gained"])
         gain = vc.greatest(vc.plus(moved, gained), vc.constant(0))
-        return vc.plus(base, self._scattered(vc.plus(gain, self._run(frame, kept.steps["start"])), position.take(row), len(rows)))
+        return vc.plus(
+            base, self._scattered(vc.plus(gain, self._run(frame, kept.steps["start"])), position.take(row), len(rows))
+        )
 
     @staticmethod
     def _scattered(each: vc.Numbers, place: Ints, size: int) -> vc.Numbers:
@@ -274,19 +285,18 @@ class OldOrders:
 
     # ---- for orders ----------------------------------------------------------------------------------------
 
-    def sum(self, number: int, row: Ints, frame: Any, own: bool) -> Column:
-        """For each order the total of its group: of all its names (`own`), or of the others."""
+    def sum(self, number: int, row: Ints, names: tuple[Ints, Ints], others: bool) -> Column:
+        """For each order (its row, account and instrument) the total of its group, perhaps of the others alone."""
         kept = self.kept[number]
-        account, symbol = frame.index(Level.ACCOUNT), frame.index(Level.INSTRUMENT)
         member = self.pairs.member.all.take(row) > 0
         lost = kept.lost.take(row) & member
         share = np.where(member, kept.share.take(row), 0)
         if kept.sought.scope == "line":
             whole = vc.numbers(share, kept.factor, lost if lost.any() else None)
-            return whole if own else vc.constant(0)
-        cell = self._cells(kept.sought.scope, account, symbol)
+            return vc.constant(0) if others else whole
+        cell = self._cells(kept.sought.scope, *names)
         unsure = kept.unsure.take(cell) | (cell < 0)
         total = vc.numbers(kept.total.take(cell), kept.factor, unsure if unsure.any() else None)
-        if not own:
+        if others:
             return vc.plus(total, vc.negated(vc.numbers(share, kept.factor)))
         return total

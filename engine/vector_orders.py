@@ -24,12 +24,11 @@ from lexorder.engine.rule import Facts
 from lexorder.engine.symbols import is_canonical
 from lexorder.engine.units import Kind
 from lexorder.engine.vector_columns import Column, Flags, Ints
-from lexorder.engine.vector_tables import NUMERIC, Tables, integer_of
+from lexorder.engine.vector_tables import ENTITY_LEVEL, NUMERIC, Tables, integer_of, made
 
 DIGITS_MAX = 18
 """Characters of a number read in bulk; longer ones are left to the border."""
 _IDENTIFIERS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._/:#@^=+-]{0,63}\n)*")
-_KEYS = ("order.id", "order.account", "order.symbol")
 _PRICED = ("limit", "stop_limit")
 
 
@@ -41,6 +40,18 @@ class Asked:
     plain: Flags
     columns: dict[str, Column] = field(default_factory=dict)
     texts: dict[str, Sequence[Any]] = field(default_factory=dict)
+
+    def column(self, name: str, tables: Tables) -> Column:
+        """One of the columns; those of keys are made when a formula reads them."""
+        if name not in self.columns:
+            default = tables.vocabulary.names[name].default
+            level = ENTITY_LEVEL["instrument" if name == "order.symbol" else name.split(".")[1]]
+            known = tables.tables[level].index
+            texts = [default if t is None else t for t in self.texts.get(name, [None] * self.size)]
+            self.columns[name] = made(
+                "w", [tables.word(t) if isinstance(t, str) and t in known else None for t in texts]
+            )
+        return self.columns[name]
 
     def doubt(self, where: Flags) -> None:
         """These are not to be judged in bulk."""
@@ -64,13 +75,14 @@ def asked_of(given: Mapping[str, Sequence[Any]], tables: Tables) -> Asked:
 
 def _read(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -> None:
     kind = declared.unit.kind
-    if declared.name in _KEYS or declared.name == "order.trader":
+    if kind is Kind.TEXT:
         asked.texts[declared.name] = values
+        asked.doubt(np.array([v is not None and not isinstance(v, str) for v in values], dtype=np.bool_))
         return
     absent = np.array([v is None for v in values], dtype=np.bool_)
     if kind is Kind.NUMBER:
         asked.columns[declared.name] = _numbers(declared, values, absent, asked)
-    elif kind in (Kind.ENUM, Kind.TEXT):
+    elif kind is Kind.ENUM:
         asked.columns[declared.name] = _words(declared, values, asked, tables)
     elif kind is Kind.BOOL:
         asked.columns[declared.name] = _truths(declared, values, asked)
@@ -182,17 +194,13 @@ def _parsed(texts: list[str], scale: int, _total: int) -> tuple[Ints, Flags]:
 
 
 def _words(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -> Column:
-    """Codes of enumeration words or texts; unknown words are doubtful."""
-    admitted = declared.unit.values
+    """Codes of enumeration words; unknown ones are doubtful."""
     default = None if declared.default is None else tables.word(str(declared.default))
-    if declared.unit.kind is Kind.ENUM:
-        code: dict[Any, int] = {word: tables.word(word) for word in admitted}
-        try:
-            found = [code.get(v, -1) if v is not None else -2 for v in values]
-        except TypeError:  # something that is no word at all
-            found = [code.get(v, -1) if isinstance(v, str) else -2 if v is None else -1 for v in values]
-    else:
-        found = [tables.word(v) if isinstance(v, str) else -2 if v is None else -1 for v in values]
+    code: dict[Any, int] = {None: -2, **{word: tables.word(word) for word in declared.unit.values}}
+    try:
+        found = [code.get(v, -1) for v in values]
+    except TypeError:  # something that is no word at all
+        found = [code.get(v, -1) if v is None or isinstance(v, str) else -1 for v in values]
     data = np.array(found, dtype=np.int64)
     asked.doubt(data == -1)
     absent = data == -2
@@ -234,15 +242,16 @@ def asked_of_facts(orders: Sequence[Facts], tables: Tables) -> Asked:
     for declared in tables.vocabulary.of_entity("order"):
         name, kind = declared.name, declared.unit.kind
         values = [order.get(name) for order in orders]
-        if name in _KEYS or name == "order.trader":
+        if kind is Kind.TEXT:
             asked.texts[name] = values
+            asked.doubt(np.array([v is not None and not isinstance(v, str) for v in values], dtype=np.bool_))
             continue
         absent = np.array([v is None for v in values], dtype=np.bool_)
         if kind in NUMERIC:
             asked.columns[name] = _of_fractions(declared, values, absent, asked)
         elif absent.all():
             asked.columns[name] = default_of(declared, asked.size, tables)
-        elif kind in (Kind.ENUM, Kind.TEXT):
+        elif kind is Kind.ENUM:
             asked.columns[name] = _words(declared, values, asked, tables)
         elif kind is Kind.BOOL:
             asked.columns[name] = _truths(declared, values, asked)

@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from math import lcm
+from typing import Literal as OneOf
 
 from lexorder.engine.expert import formula as f
-from lexorder.engine.expert.atoms import Atom
+from lexorder.engine.expert.atoms import Atom, Times
 from lexorder.engine.expert.emit import Plan, Variant
 from lexorder.engine.expert.lowered import DENOMINATOR, Leaf, variable_of
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.subjects import NAMED
-from lexorder.engine.terms import Aggregate
+from lexorder.engine.terms import Aggregate, depends_on_fills
 from lexorder.engine.units import Kind
 from lexorder.engine.vector_code import Code, Level, NotVectorError
 from lexorder.engine.vector_old import OldOrders, Sought
@@ -30,13 +31,12 @@ from lexorder.engine.vector_tables import NUMERIC
 from lexorder.engine.vector_terms import Around, Num, Terms
 
 _SAME_OP = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_SUMS = {"old": "linear", "others": "convex", "others-mixed": "mixed"}
 
 
 class Second:
     """Writes the steps of the formulas of one plan into one code."""
 
-    def __init__(self, plan: Plan, rules: Sequence[str], terms: Terms, old: OldOrders) -> None:
+    def __init__(self, plan: Plan, rules: Sequence[str], terms: LeafTerms, old: OldOrders) -> None:
         self.plan = plan
         self.terms = terms
         self.code: Code = terms.code
@@ -49,14 +49,55 @@ class Second:
         """The step that finds orders of one side within every rule that CLIPS works out. Raises NotVectorError."""
         if side not in self._cleared:
             broken = [
-                self._broken(variant) for group in self.plan.variants.values() for variant in group if side in variant.sides
+                self._broken(variant)
+                for group in self.plan.variants.values()
+                for variant in group
+                if side in variant.sides
             ]
             held = [self.code.apply("not", step) for step in broken]
             self._cleared[side] = reduce(lambda a, b: self.code.apply("and", a, b), held, self.code.truth(True))
         return self._cleared[side]
 
     def _broken(self, variant: Variant) -> int:
-        return _Formula(self, variant).truth(variant.lowered.broken)
+        try:
+            return _Formula(self, variant).truth(variant.lowered.broken)
+        except NotVectorError as reason:
+            raise NotVectorError(f"{variant.rule.id}: {reason}") from reason
+
+
+class LeafTerms(Terms):
+    """Terms of leaves: sums over names that no fill changes are added up as the other sums are."""
+
+    old: OldOrders
+
+    def aggregate(self, term: Aggregate, around: Around) -> Num:
+        """A sum or count over positions or working orders now."""
+        kinds: dict[str, OneOf["position", "working"]] = {"position": "position", "working_order": "working"}
+        if term.collection not in kinds or term.kind not in ("sum", "count"):
+            return Terms.aggregate(self, term, around)
+        if depends_on_fills(term):
+            raise NotVectorError("a leaf that fills change")
+        subject = around.kinds[1] if len(around.kinds) > 1 else "account"
+        atoms = (Atom(kinds[term.collection], term, Times()),)
+        return self.whole(atoms, "linear", subject)
+
+    def whole(self, atoms: tuple[Atom, ...], shape: str, subject: str) -> Num:
+        """A total with what the ordered name adds that the account has nothing of: once ordered, it is a position."""
+        number = self.old.take(Sought(atoms, shape, subject, self.scope(atoms, subject)))
+        whole = Num(self.code.read(Level.ROW, "whole", number), self.old.scale_of(number))
+        around = Around(("account",) if subject == "account" else ("account", subject))
+        nothing = self.old.contribution(atoms, around, self.code.constant(0))
+        held = self.code.read(Level.ROW, "member")
+        step = self.code.apply("if", held, self.code.constant(0), nothing.step)
+        return self.joined("+", whole, Num(step, nothing.scale, nothing.den))
+
+    def scope(self, atoms: Sequence[Atom], subject: str) -> str:
+        """Whose names a sum runs over: `all`, the `line` alone, or a group by its instrument field."""
+        own = "line" if subject in NAMED else self.tables.vocabulary.entities[subject].groups or "all"
+        scopes = {"all" if isinstance(a.term, Aggregate) and a.term.owner == "account" else own for a in atoms}
+        if len(scopes) != 1:
+            raise NotVectorError("sums of several scopes")
+        return scopes.pop()
 
 
 class _Formula:
@@ -125,13 +166,13 @@ class _Formula:
             case "term":
                 assert leaf.term is not None
                 return self.terms.number(leaf.term, self._frame(leaf))
-            case "old" | "others" | "others-mixed":
-                sought = Sought(leaf.atoms, _SUMS[leaf.what], self.rule.for_each, self.scope(leaf.atoms))
-                number = self.old.take(sought)
-                if leaf.what != "old":
-                    return Num(self.code.read(Level.ROW, "others", number), self.old.scale_of(number))
-                whole = Num(self.code.read(Level.ROW, "whole", number), self.old.scale_of(number))
-                return self.terms.joined("+", whole, self._newcomer(leaf.atoms))
+            case "old":
+                return self.terms.whole(leaf.atoms, "linear", self.rule.for_each)
+            case "others" | "others-mixed":
+                shape = "convex" if leaf.what == "others" else "mixed"
+                scope = self.terms.scope(leaf.atoms, self.rule.for_each)
+                number = self.old.take(Sought(leaf.atoms, shape, self.rule.for_each, scope))
+                return Num(self.code.read(Level.ROW, "others", number), self.old.scale_of(number))
             case "slope":
                 one, none = (self.at(leaf.atoms, self.code.constant(x)) for x in (1, 0))
                 return self.terms.joined("-", one, none)
@@ -143,27 +184,9 @@ class _Formula:
                 return Num(self.code.apply("given", now.step, alone), now.scale, now.den)
         raise NotVectorError(f"a leaf `{leaf.what}`")
 
-    def _newcomer(self, atoms: Sequence[Atom]) -> Num:
-        """What a name adds that the account has nothing of: it is among the positions once it is ordered."""
-        nothing = self.at(atoms, self.code.constant(0))
-        held = self.code.read(Level.ROW, "member")
-        step = self.code.apply("if", held, self.code.constant(0), nothing.step)
-        return Num(step, nothing.scale, nothing.den)
-
     def at(self, atoms: Sequence[Atom], holding: int) -> Num:
         """What the ordered name contributes at a holding; working orders add nothing while unfilled."""
         return self.old.contribution(atoms, self.around, holding)
-
-    def scope(self, atoms: Sequence[Atom]) -> str:
-        """Whose names a sum runs over: `all`, the `line` alone, or a group by its instrument field."""
-        kind = self.rule.for_each
-        own = "line" if kind in NAMED else self.vocabulary.entities[kind].groups or "all"
-        scopes = {
-            "all" if isinstance(a.term, Aggregate) and a.term.owner == "account" else own for a in atoms
-        }
-        if len(scopes) != 1:
-            raise NotVectorError("sums of several scopes")
-        return scopes.pop()
 
     # ---- formulas --------------------------------------------------------------------------------------
 

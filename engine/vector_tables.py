@@ -40,6 +40,7 @@ ENTITY_LEVEL = {
     "market": Level.INSTRUMENT,
     "account": Level.ACCOUNT,
     "trader": Level.TRADER,
+    "strategy": Level.STRATEGY,
 }
 KEY_LEVEL = {"order.symbol": Level.INSTRUMENT, "position.symbol": Level.INSTRUMENT, "order.account": Level.ACCOUNT}
 
@@ -60,6 +61,8 @@ class Held:
     raw: list[Any] = field(default_factory=list)
     dirty: set[int] | None = None
     column: Column | None = None
+    last: tuple[list[Any], Column] | None = None
+    aged: tuple[Column, vc.Flags, Column] | None = None
 
 
 @dataclass(slots=True)
@@ -99,8 +102,15 @@ class Table:
                     held.raw[number] = held.work(self.keys[number])
                 held.raw += [held.work(key) for key in self.keys[len(held.raw) :]]
             held.dirty = set()
-            held.column = made(held.kind, held.raw)
+            held.column = self._same(held)
         return held.column
+
+    @staticmethod
+    def _same(held: Held) -> Column:
+        """A new column, or the one there was where nothing is different."""
+        if held.last is None or held.last[0] != held.raw:
+            held.last = (list(held.raw), made(held.kind, held.raw))
+        return held.last[1]
 
 
 def made(kind: str, raw: list[Any]) -> Column:
@@ -129,14 +139,16 @@ class Tables:
         self.vocabulary = vocabulary
         self.derived = derived
         self.words: dict[str, int] = {}
+        self.was_one = self.one_currency
         self.single_version = 0
-        self._single: dict[tuple[Any, ...], Column] = {}
+        self._single: dict[tuple[Any, ...], Held] = {}
         self._was_old: dict[str, vc.Flags] = {}
         snapshot = live.snapshot
         self.tables = {
             Level.INSTRUMENT: Table(snapshot.instruments),
             Level.ACCOUNT: Table(snapshot.accounts),
             Level.TRADER: Table(snapshot.traders),
+            Level.STRATEGY: Table(snapshot.strategies),
         }
         self.grow()
 
@@ -164,10 +176,11 @@ class Tables:
     def touch_single(self, changed: frozenset[str]) -> None:
         """Facts there is one of have changed: of the clock, the session, the firm, the lists, the rates."""
         self.single_version += 1
-        self._single.clear()
-        aged = changed | {"clock.now"} if "clock.now" in changed else changed
+        for held in self._single.values():
+            if touches(held.names, changed):
+                held.column = None
         for table in self.tables.values():
-            table.touch(None, aged)
+            table.touch(None, changed)
 
     # ---- reading -------------------------------------------------------------------------------------
 
@@ -180,15 +193,24 @@ class Tables:
         """The column of a fact (`fact`, name), a key, a rate, or a term worked out (`worked`, term, kinds, part)."""
         if level is Level.ONCE:
             if what not in self._single:
-                held = self._held(level, what)
-                self._single[what] = _alone(made(held.kind, [held.work("")]))
-            return self._single[what]
+                self._single[what] = self._held(level, what)
+            return self._alone(self._single[what])
         table = self.tables[level]
         if what not in table.columns:
             table.columns[what] = self._held(level, what)
         held = table.columns[what]
         column = table.column(held)
-        return self._aged(table, what, column) if what[0] == "fact" else column
+        return self._aged(table, what, held, column) if what[0] == "fact" else column
+
+    @staticmethod
+    def _alone(held: Held) -> Column:
+        """The one value of a fact there is one of; the column there was where it is no other."""
+        if held.column is None:
+            raw = [held.work("")]
+            if held.last is None or held.last[0] != raw:
+                held.last = (raw, _one(made(held.kind, raw)))
+            held.column = held.last[1]
+        return held.column
 
     def _held(self, level: Level, what: tuple[Any, ...]) -> Held:
         match what:
@@ -237,7 +259,7 @@ class Tables:
 
     # ---- age -----------------------------------------------------------------------------------------
 
-    def _aged(self, table: Table, what: tuple[Any, ...], column: Column) -> Column:
+    def _aged(self, table: Table, what: tuple[Any, ...], held: Held, column: Column) -> Column:
         """The same with facts that are older than their age limit missing."""
         declared = self.vocabulary.names[what[1]]
         if declared.max_age is None or not declared.as_of:
@@ -245,9 +267,9 @@ class Tables:
         old = self._old(table, declared)
         if not old.any():
             return column
-        if isinstance(column, vc.Numbers):
-            return vc.Numbers(column.data, column.factor, column.low, column.high, vc.joined(column.missing, old))
-        return type(column)(column.data, vc.joined(column.missing, old))
+        if held.aged is None or held.aged[0] is not column or not np.array_equal(held.aged[1], old):
+            held.aged = (column, old, vc.lacking(column, old))
+        return held.aged[2]
 
     def _old(self, table: Table, declared: Name) -> vc.Flags:
         """Which facts are older than their age limit."""
@@ -319,10 +341,10 @@ class Tables:
         """The facts seen from an account without orders."""
         return Projection(self.live.snapshot, self.vocabulary, account, (), (), {})
 
-    def point(self, level: Level, key: str, kinds: tuple[str, ...]) -> Point:
-        """A place to read a term for one thing, with the entities of `kinds` bound."""
+    def point(self, level: Level, key: str, kinds: tuple[str, ...], owner: str = "") -> Point:
+        """A place to read a term for one thing, with the entities of `kinds` bound; of account `owner`, or of any."""
         snapshot = self.live.snapshot
-        account = key if level is Level.ACCOUNT else next(iter(snapshot.accounts), "")
+        account = key if level is Level.ACCOUNT else owner or next(iter(snapshot.accounts), "")
         symbol = key if level is Level.INSTRUMENT else ""
         seen = self.projection(account)
         outer = Subject("account", account, snapshot.accounts.get(account, {}))
@@ -350,7 +372,7 @@ def _moment(taken: object) -> int | None:
     return (taken - EPOCH) // MICROSECOND if isinstance(taken, datetime) else None
 
 
-def _alone(column: Column) -> Column:
+def _one(column: Column) -> Column:
     """A column of one element as the value that stands for all."""
     if isinstance(column.data, np.ndarray):
         data = column.data[0].item()

@@ -54,7 +54,7 @@ class Num:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What is bound: entities from the account inwards, and the steps of what fills change, by name, as whole shares."""
+    """What is bound: entities from the account inwards, and the steps of what fills change (whole shares), by name."""
 
     kinds: tuple[str, ...]
     fills: Mapping[str, int] = field(default_factory=dict)
@@ -144,7 +144,19 @@ class Terms:
                 chosen = self.truth(condition, around)
                 one, two, scale, den = self.aligned(self.number(yes, around), self.number(no, around))
                 return Num(self.code.apply("if", chosen, one, two), scale, den)
+            case Aggregate():
+                return self.aggregate(term, around)
         raise NotVectorError(f"a {type(term).__name__.lower()} has no formula over columns")
+
+    def aggregate(self, term: Aggregate, around: Around) -> Num:
+        """A sum or count over the fills of one name; of others where a form knows better (`vector_second.py`)."""
+        names = {n.name.split(".")[0] for n in term.walk() if isinstance(n, Field)} - {"fill", "account"}
+        single = all(self.tables.vocabulary.entities[entity].single for entity in names)
+        if term.collection != "fill" or term.kind not in ("sum", "count") or term.owner or not single:
+            raise NotVectorError(f"a sum over each {term.collection}")
+        if len(around.kinds) < 2 or around.kinds[1] not in SAME_SYMBOL:
+            raise NotVectorError("a sum over the fills of several names")
+        return Num(self.code.read(Level.ROW, "fills", term, around.kinds[:2]))
 
     def _amount(self, term: Field, around: Around) -> Num:
         scale = int(10 ** self.tables.vocabulary.names[term.name].scale)
