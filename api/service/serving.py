@@ -19,11 +19,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Literal
 
 import uvicorn
 import uvloop
 
 from lexorder.api.service.app import guarded, guarded_shard
+from lexorder.api.service.connections import server_options
 from lexorder.api.service.joining import join, keep_looking
 from lexorder.api.service.keys import KeyStore, first_key
 from lexorder.api.service.logs import configure
@@ -51,25 +53,12 @@ def run(settings: Settings) -> None:
 
 
 def _server(app: object, settings: Settings, *, uds: str | None = None, lifespan: str = "on") -> uvicorn.Server:
-    tls = uds is None and settings.tls_certificate
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=settings.host,
-        port=settings.port,
-        uds=uds,
-        lifespan="on" if lifespan == "on" else "off",
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=10,
-        ssl_certfile=settings.tls_certificate if tls else None,
-        ssl_keyfile=(settings.tls_key or None) if tls else None,
-    )
+    options = server_options(settings)
+    if uds is not None:
+        options |= {"ssl_certfile": None, "ssl_keyfile": None}
+    where = {"uds": uds} if uds is not None else {"host": settings.host, "port": settings.port}
+    state: Literal["on", "off"] = "on" if lifespan == "on" else "off"
+    config = uvicorn.Config(app, lifespan=state, **where, **options)  # type: ignore[arg-type]
     return uvicorn.Server(config)
 
 
