@@ -1,9 +1,10 @@
 """Signed tree heads: what the ledger held at a moment, kept in a second place.
 
 In: a ledger, a signing key, the time. Out: one line per head in `heads-<shard>.jsonl`, Ed25519-signed; the public key
-beside it. Guaranteed: a head is only signed when the records of the head before it are still there, unchanged; it is on
-disk when `write` returns; the signing key is readable by its owner alone. Refused by `LedgerError`: a ledger that lost
-or changed records (`ledger-broken`), a key that others can read (`ledger-key`).
+beside it. Guaranteed: a head is only signed when the stored tree still holds the head before it, and so does the last
+record it counted (every record anew is the verifier's work); it is on disk when `write` returns; the signing key is
+readable by its owner alone. Refused by `LedgerError`: a ledger that is shorter or another (`ledger-broken`), a key that
+others can read (`ledger-key`).
 Why a second place: whoever can rewrite the database can rewrite the chain in it from any record on; what he cannot do
 is make the new one fit a head that was signed before.
 Before: `reader.py`. After: the service's timer, the commands; `verify_ledger.py` reads heads without any of this.
@@ -152,7 +153,7 @@ def hash_at(ledger: Reader, size: int) -> bytes:
 
 
 def check(ledger: Reader, head: Head) -> None:
-    """Raises `ledger-broken` when the ledger does not hold what the head says, in the same order."""
+    """Raises `ledger-broken` when the ledger's stored tree, or the last record counted, is not what the head says."""
     if head.size > ledger.committed:
         raise LedgerError("ledger-broken", f"a signed head counts {head.size} records, {ledger.committed} are there")
     if (head.root, head.hash) != (ledger.root(head.size).hex(), hash_at(ledger, head.size).hex()):
@@ -194,10 +195,7 @@ class HeadLog:
                 return self.last
         head = head_now(ledger, at)
         signed = Head(**{**asdict(head), "signature": self._key.sign(head.signed_bytes()).hex()})
-        try:
-            _append(self.path, signed.line() + "\n")
-        except OSError as error:
-            raise _unavailable(error) from None
+        _append_or_refuse(self.path, signed.line() + "\n")
         self.last = signed
         return signed
 
@@ -209,11 +207,13 @@ def read_heads(path: Path) -> list[Head]:
         LedgerError: `ledger-broken` for a line that is not a head, `ledger-unavailable`.
     """
     try:
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        *lines, torn = path.read_text("ascii").split("\n") if path.exists() else [""]
+        if torn:
+            raise ValueError
         return [_head(line) for line in lines]
     except OSError as error:
         raise _unavailable(error) from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise LedgerError("ledger-broken", "a line of the signed heads is not a head") from None
 
 
@@ -223,6 +223,13 @@ def _head(line: str) -> Head:
     if head.line() != line or head.format != FORMAT or type(head.size) is not int or type(head.shard) is not int:
         raise ValueError
     return head
+
+
+def _append_or_refuse(path: Path, text: str) -> None:
+    try:
+        _append(path, text)
+    except OSError as error:
+        raise _unavailable(error) from None
 
 
 def _append(path: Path, text: str) -> None:

@@ -91,7 +91,9 @@ def _of(shard: int) -> Select[Any]:
 def _complete(found: Sequence[Row[Any]], expected: int, what: str) -> list[bytes]:
     if len(found) != expected:
         raise LedgerError("ledger-broken", f"{what}: {expected} were written, {len(found)} are there")
-    return [bytes(row[0]) for row in found]
+    if not all(type(digest) is bytes and len(digest) == 32 for (digest,) in found):
+        raise LedgerError("ledger-broken", f"{what}: one of them is no hash")
+    return [digest for (digest,) in found]
 
 
 def _record(row: Any) -> Record | None:

@@ -177,7 +177,11 @@ def _entry_of_line(line: bytes) -> Entry:
         if (json.dumps(values, separators=(",", ":")) + "\n").encode() != line:
             return (None,) * len(KEYS)
         values["body"] = values["body"].encode("utf-8", "surrogateescape")
-        values["prev"], values["hash"] = bytes.fromhex(values["prev"]), bytes.fromhex(values["hash"])
+        for key in ("prev", "hash"):
+            digest = bytes.fromhex(values[key])
+            if digest.hex() != values[key]:
+                return (None,) * len(KEYS)
+            values[key] = digest
         return tuple(values.values())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return (None,) * len(KEYS)
@@ -186,14 +190,18 @@ def _entry_of_line(line: bytes) -> Entry:
 def heads_of(path: Path) -> list[dict[str, Any]]:
     """The signed heads of a file. Raises UnreadableError."""
     try:
-        heads = [json.loads(line) for line in path.read_text("ascii").splitlines()]
-        for head in heads:
-            if tuple(head) != HEAD_KEYS or type(head["size"]) is not int or type(head["shard"]) is not int:
+        *lines, rest = path.read_text("ascii").split("\n")
+        heads = [json.loads(line) for line in lines]
+        for line, head in zip(lines, heads, strict=True):
+            # One spelling only, down to the case of a hexadecimal digit: what differs was changed.
+            same = json.dumps(head, separators=(",", ":")) == line and rest == ""
+            if not same or tuple(head) != HEAD_KEYS or bytes.fromhex(head["signature"]).hex() != head["signature"]:
                 raise ValueError
-            bytes.fromhex(head["signature"])
+            if type(head["size"]) is not int or type(head["shard"]) is not int:
+                raise ValueError
     except OSError as error:
         raise UnreadableError(f"the signed heads: {error.strerror}") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise UnreadableError("the signed heads: a line is not one") from None
     return heads
 

@@ -29,11 +29,11 @@ def running_server() -> Iterator[Server]:
 
 @pytest.fixture
 def server(running_server: Server) -> Iterator[Server]:
-    """The server; databases made in the test are dropped after it."""
+    """The server; databases given to the test are emptied after it."""
     yield running_server
     if not running_server.running():
         running_server.start()
-    running_server.drop_all()
+    running_server.empty_all()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -42,8 +42,8 @@ class Server:
         if self._account:
             os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
         self.port = 0
-        self._made = 0
-        self._databases: list[str] = []
+        self._free: list[str] = []
+        self._given: list[str] = []
         self._run("initdb", "--pgdata", self._data, "--username", USER, "--auth", "trust", "--encoding", "UTF8",
                   "--no-locale", "--no-sync")  # fmt: skip
 
@@ -74,18 +74,27 @@ class Server:
         return True
 
     def url(self) -> str:
-        """The address of a new, empty database."""
-        self._made += 1
-        name = f"ledger_{self._made}"
-        self.execute(f"CREATE DATABASE {name}")
-        self._databases.append(name)
+        """The address of an empty database."""
+        name = self._free.pop() if self._free else f"ledger_{len(self._given) + 1}"
+        if name not in self._known():
+            self.execute(f"CREATE DATABASE {name}")
+        self._given.append(name)
         return f"postgresql+pg8000://{USER}@127.0.0.1:{self.port}/{name}"
 
-    def drop_all(self) -> None:
-        """Drop the databases whose addresses were given: after a crash a server syncs every file of all it has."""
-        while self._databases:
-            self.execute(f"DROP DATABASE IF EXISTS {self._databases[-1]} WITH (FORCE)")
-            self._databases.pop()
+    def empty_all(self) -> None:
+        """Empty the databases whose addresses were given. Dropping them would take a checkpoint of the server each."""
+        while self._given:
+            name = self._given[-1]
+            self.execute(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            )
+            self.execute("DROP SCHEMA public CASCADE", name)
+            self.execute("CREATE SCHEMA public", name)
+            self._free.append(self._given.pop())
+
+    def _known(self) -> set[object]:
+        return {row[0] for row in self.execute("SELECT datname FROM pg_database")}
 
     def execute(self, statement: str, database: str = "postgres") -> list[Sequence[object]]:
         """Run one statement outside any transaction, return its rows."""
@@ -101,8 +110,9 @@ class Server:
         while True:
             try:
                 return dbapi.connect(user=USER, host="127.0.0.1", port=self.port, database=database, timeout=START_S)
-            except Exception:
+            except Exception as error:
                 if time.monotonic() > until:
+                    error.add_note((self.folder / "log").read_text(errors="replace")[-2000:])
                     raise
                 time.sleep(0.1)
 
