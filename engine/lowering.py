@@ -139,9 +139,8 @@ class Lowering:
         return frozenset(found)
 
     def _aggregate_places(self, term: Aggregate, env: Env) -> frozenset[str]:
-        if term.collection not in STILL_COLLECTIONS or any(
-            isinstance(n, Field) and n.name.split(".")[0] not in (term.collection, "account") for n in term.walk()
-        ):
+        read = {n.name.split(".")[0] for n in term.walk() if isinstance(n, Field)} - {term.collection, "account"}
+        if term.collection not in STILL_COLLECTIONS or not all(self.vocabulary.entities[e].single for e in read):
             return frozenset("X")
         scope = scope_of(term, env, self.vocabulary)
         if scope not in ("all", "line"):

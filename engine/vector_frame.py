@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def _numbers(copy: Copy, level: Level, asked: Asked, name: str) -> Ints:
     unknown = NOBODY if level is Level.STRATEGY else UNKNOWN
     find = index.get
     try:
-        found = [find(text, unknown) for text in texts]
+        found = list(map(find, texts, repeat(unknown)))
     except TypeError:
         found = [find(text, unknown) if isinstance(text, str) else UNKNOWN for text in texts]
     if level in (Level.TRADER, Level.STRATEGY) and unknown in found:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -76,10 +77,9 @@ def asked_of(given: Mapping[str, Sequence[Any]], tables: Tables) -> Asked:
 def _read(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -> None:
     kind = declared.unit.kind
     if kind is Kind.TEXT:
-        asked.texts[declared.name] = values
-        asked.doubt(np.array([v is not None and not isinstance(v, str) for v in values], dtype=np.bool_))
+        _keep(declared.name, values, asked)
         return
-    absent = np.array([v is None for v in values], dtype=np.bool_)
+    absent = _absent(values)
     if kind is Kind.NUMBER:
         asked.columns[declared.name] = _numbers(declared, values, absent, asked)
     elif kind is Kind.ENUM:
@@ -88,6 +88,20 @@ def _read(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -
         asked.columns[declared.name] = _truths(declared, values, asked)
     else:
         asked.doubt(~absent)
+
+
+def _keep(name: str, values: Sequence[Any], asked: Asked) -> None:
+    """Texts as they are; anything else than a text is doubtful."""
+    asked.texts[name] = values
+    if not set(map(type, values)) <= {str, NoneType}:
+        asked.doubt(np.array([v is not None and not isinstance(v, str) for v in values], dtype=np.bool_))
+
+
+def _absent(values: Sequence[Any]) -> Flags:
+    """Where nothing is given."""
+    if None not in values:
+        return np.zeros(len(values), dtype=np.bool_)
+    return np.array([v is None for v in values], dtype=np.bool_)
 
 
 def _complete(asked: Asked, vocabulary: Vocabulary, tables: Tables) -> None:
@@ -126,7 +140,7 @@ def default_of(declared: Name, size: int, tables: Tables) -> Column:
 def _numbers(declared: Name, values: Sequence[Any], absent: Flags, asked: Asked) -> Column:
     """Decimals as integers of the declared scale; what is not written plainly is doubtful."""
     scale = declared.scale
-    data, good = decimals(values, scale)
+    data, good = decimals(values if not absent.any() else ["" if v is None else v for v in values], scale)
     low, high = declared.minimum, declared.maximum
     if low is not None:
         good &= data >= -(-(low * 10**scale) // 1)
@@ -145,19 +159,17 @@ def _numbers(declared: Name, values: Sequence[Any], absent: Flags, asked: Asked)
 
 def decimals(values: Sequence[Any], scale: int) -> tuple[Ints, Flags]:
     """Plain decimals (`12`, `0.05`; no sign, at most `scale` decimals) as integers of 10^-scale, and which are such."""
-    size = len(values)
     try:
-        joined = "".join(["0" if v is None else v for v in values])
-        if joined.isascii():
-            return _parsed([v or "" for v in values], scale, len(joined))
+        if "".join(values).isascii():
+            return _parsed(values, scale)
     except TypeError:
         pass  # an integer, or something that is no number at all
-    good = np.array([isinstance(v, str) and v.isascii() and v.isprintable() for v in values], dtype=np.bool_)
-    data, read = _parsed([v if ok else "" for v, ok in zip(values, good, strict=True)], scale, -1)
-    return data, read & good if size else good
+    good = np.array([isinstance(v, str) and v.isascii() for v in values], dtype=np.bool_)
+    data, read = _parsed([v if ok else "" for v, ok in zip(values, good.tolist(), strict=True)], scale)
+    return data, read & good
 
 
-def _parsed(texts: list[str], scale: int, _total: int) -> tuple[Ints, Flags]:
+def _parsed(texts: Sequence[str], scale: int) -> tuple[Ints, Flags]:
     """Digit by digit, all texts at once. Bytes that are neither digits nor one point make a text doubtful."""
     size = len(texts)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=size)
@@ -243,10 +255,9 @@ def asked_of_facts(orders: Sequence[Facts], tables: Tables) -> Asked:
         name, kind = declared.name, declared.unit.kind
         values = [order.get(name) for order in orders]
         if kind is Kind.TEXT:
-            asked.texts[name] = values
-            asked.doubt(np.array([v is not None and not isinstance(v, str) for v in values], dtype=np.bool_))
+            _keep(name, values, asked)
             continue
-        absent = np.array([v is None for v in values], dtype=np.bool_)
+        absent = _absent(values)
         if kind in NUMERIC:
             asked.columns[name] = _of_fractions(declared, values, absent, asked)
         elif absent.all():

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -149,8 +150,8 @@ class Pairs:
 
     def rows_of(self, account: Ints, symbol: Ints) -> Ints:
         """The row of each account and instrument, 0 for those of which nothing is held."""
-        find = self.index.get
-        return np.array([find(key, 0) for key in (account << SYMBOL_BITS | symbol).tolist()], dtype=np.int64)
+        keys = (account << SYMBOL_BITS | symbol).tolist()
+        return np.fromiter(map(self.index.get, keys, repeat(0)), dtype=np.int64, count=len(keys))
 
     def fact(self, name: str) -> Column:
         """A `position.*` fact for all rows; where nothing is held it has the vocabulary's default."""
