@@ -67,9 +67,15 @@ class Halts:
         return record, True
 
     def hold(self, floor: Floor) -> None:
-        """Let a floor that was rebuilt stop what is not in the ledger yet."""
-        for body in self.pending.values():
-            floor.states.apply(body)
+        """Let a floor that was rebuilt stop what is not in the ledger yet.
+
+        What the ledger holds may be stricter: then a milder state had been tried in between, and was not recorded.
+        """
+        for token, body in list(self.pending.items()):
+            if floor.states.is_milder(str(body["scope"]), str(body["id"]), str(body["state"])):
+                del self.pending[token]
+            else:
+                floor.states.apply(body)
 
     def flush(self) -> None:
         """The ledger takes records again: these first. Never waits."""
@@ -96,6 +102,7 @@ class Halts:
             if token not in known:
                 log.warning("halt-found", scope=body["scope"], state=body["state"])
                 self.pending[token] = body
+        self.hold(self.floor())
         self.flush()
         await self.keep()
 

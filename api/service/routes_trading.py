@@ -98,18 +98,17 @@ async def _set(service: Service, change: Halt, state: str, who: Principal) -> di
     key = _key(change)
     _permit_scope(service, who, change.scope, key)
     told = {"scope": change.scope, "id": key, "state": state, "reason": change.reason}
-    if service.floor.states.is_milder(change.scope, key, state):
+    # ACTIVE is never in force without a record, whatever the state is now.
+    if state == "ACTIVE" or service.floor.states.is_milder(change.scope, key, state):
         if who.role not in RESUMING:
             raise Problem(403, "not-permitted", "Only a risk officer or an admin lets trading go on.")
-        body = service.stamp(who, **told)
-        record = await service.step(KIND, f"{change.scope}:{key}", key if change.scope == "account" else "", body)
-        kept = True
-    else:
-        found, kept = await service.halts.change(service.stamp(who, **told))
-        if found is None:
-            return _answer(service, told, None, [UNRECORDED, *([] if kept else [FORGETFUL])])
-        record = found
-    return _answer(service, told, place(service, record), [])
+        account = key if change.scope == "account" else ""
+        record = await service.step(KIND, f"{change.scope}:{key}", account, service.stamp(who, **told))
+        return _answer(service, told, place(service, record), [])
+    found, kept = await service.halts.change(service.stamp(who, **told))
+    if found is None:
+        return _answer(service, told, None, [UNRECORDED, *([] if kept else [FORGETFUL])])
+    return _answer(service, told, place(service, found), [])
 
 
 def _answer(
