@@ -8,6 +8,7 @@ Before: `engine/ledger/`. After: `cli.py`.
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from typing import Annotated
 import typer
 
 from lexorder.api.cli_export import export
+from lexorder.api.cli_retain import KEY_FILE, retain
 from lexorder.api.service.settings import from_environment
 from lexorder.engine.ledger import audit, verify_ledger
 from lexorder.engine.ledger.database import Database
@@ -24,9 +26,7 @@ from lexorder.engine.ledger.record import instant
 
 app = typer.Typer(help="Verify, prove and export what was recorded.", no_args_is_help=True)
 app.command()(export)
-
-KEY_FILE = "heads.key.pem"
-"""The signing key's name in the data directory."""
+app.command()(retain)
 
 Address = Annotated[
     str | None, typer.Option("--ledger", help="sqlite:////folder/file or postgresql://…; the service's by default.")
@@ -35,13 +35,20 @@ Shard = Annotated[int, typer.Option(help="Which chain.", min=0)]
 Heads = Annotated[Path | None, typer.Option("--heads", help="Folder of the signed heads; the service's by default.")]
 Key = Annotated[Path | None, typer.Option("--key", help="Public key; the one beside the heads by default.")]
 
+Archives = Annotated[
+    list[Path] | None, typer.Option("--archive", help="Records that were cut by `retain`; repeat it, oldest first.")
+]
+
 
 @app.command()
-def verify(ledger: Address = None, shard: Shard = 0, heads: Heads = None, key: Key = None) -> None:
+def verify(
+    ledger: Address = None, shard: Shard = 0, heads: Heads = None, key: Key = None, archive: Archives = None
+) -> None:
     """Recompute every hash and compare with the signed heads. Exit code 1 if anything is wrong."""
     signed, beside = audit.trusted_heads(_heads_folder(heads), shard)
     trusted = key or beside
-    result = audit.audit(_database(ledger), shard, signed, trusted)
+    with closing(_database(ledger)) as database:
+        result = audit.audit(database, shard, signed, trusted, archive or ())
     for finding in result.findings:
         typer.echo(finding)
     typer.echo(verify_ledger.summary(result, bool(signed)))

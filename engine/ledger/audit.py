@@ -18,7 +18,8 @@ from sqlalchemy import select
 
 from lexorder.engine.errors import shown
 from lexorder.engine.ledger import verify_ledger
-from lexorder.engine.ledger.database import Database
+from lexorder.engine.ledger.archive import with_archives
+from lexorder.engine.ledger.database import Database, wrapped
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.heads import PUBLIC_KEY, Head, public_key, read_heads, verified
 from lexorder.engine.ledger.lines import line_of
@@ -33,8 +34,12 @@ PROOF_FORMAT = "lexorder-proof-1"
 CONSISTENCY_FORMAT = "lexorder-consistency-1"
 
 
-def audit(database: Database, shard: int, heads: Sequence[Head], key: Path | None) -> Result:
+def audit(
+    database: Database, shard: int, heads: Sequence[Head], key: Path | None, archives: Sequence[Path] = ()
+) -> Result:
     """Everything about a shard: chain, tree, stored nodes, signed heads.
+
+    `archives` hold the content of records that were cut, in the order of the records.
 
     Raises:
         LedgerError: `ledger-unavailable`, `ledger-key`.
@@ -45,9 +50,15 @@ def audit(database: Database, shard: int, heads: Sequence[Head], key: Path | Non
         public_key(key)  # for the better error
         signed = verify_ledger.signature_check(key)
     listed = [asdict(head) for head in heads]
-    if database.path is not None:
+    if database.path is None:
+        entries, nodes = _entries(database, shard), _nodes(database, shard)
+    elif archives:
+        entries = verify_ledger.entries_of_sqlite(database.path, shard)
+        nodes = verify_ledger.nodes_of_sqlite(database.path, shard)
+    else:
         return verify_ledger.check_file(database.path, shard, listed, signed)
-    return verify_ledger.check(_entries(database, shard), listed, signed, _nodes(database, shard), shard)
+    with wrapped():
+        return verify_ledger.check(with_archives(entries, archives), listed, signed, nodes, shard)
 
 
 def _entries(database: Database, shard: int) -> Iterator[Entry]:
