@@ -2,7 +2,8 @@
 
 In: TCP connections, before there is a request. Out: uvicorn's protocol with limits. Guaranteed: a client has at most
 `per_client` connections; the head of a request (its first line and headers) is complete within `head_s` and
-`head_bytes`; an answer nobody reads ends with the connection after `stalled_s`. Refused: 429 `too-many-connections`,
+`head_bytes`; an answer of which nobody reads a byte for `stalled_s` ends with
+the connection. Refused: 429 `too-many-connections`,
 408 `head-too-slow`, 431 `head-too-large`, each as a problem document, then the connection ends. Why below ASGI: a
 client that never finishes its headers never becomes a request. Before: `problems.py`, `settings.py`. After:
 `cli_serve.py`.
@@ -93,9 +94,9 @@ class LimitedProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
-        """The client does not read: it has a while to begin again."""
+        """The client reads too slowly for what is sent: from now on it must go on reading."""
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.stalled_s, self.transport.abort)
+            self._watch_reading(self.transport.get_write_buffer_size())
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -114,6 +115,18 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self.counts.pop(self._host, None)
             self._host = None
+
+    def _watch_reading(self, waiting: int) -> None:
+        """Look again in a while whether fewer than `waiting` bytes wait."""
+        self._write_timer = self.loop.call_later(self.stalled_s, self._still_reading, waiting)
+
+    def _still_reading(self, waiting: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < waiting:
+            self._watch_reading(left)
+        else:
+            self._write_timer = None
+            self.transport.abort()
 
     def _stop_writing_timer(self) -> None:
         if self._write_timer is not None:
