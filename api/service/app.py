@@ -94,6 +94,7 @@ def create_app(service: Service) -> Application:
         openapi_url="/openapi.json",
         docs_url="/docs" if service.settings.docs else None,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         lifespan=lifespan,
     )
     app.state.service = service
