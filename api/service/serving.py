@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ AGAIN_S = 0.5
 def run(settings: Settings) -> None:
     """Serve until stopped. Raises LedgerError, UsageError, RuleFileError before the first request."""
     configure()
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # each of its plugins would announce itself
     if settings.workers == 1:
         _server(guarded(Service.open(settings)), settings).run()
     elif os.environ.get(WORKER):
