@@ -78,13 +78,13 @@ class BookTests:
         """The results of a book; slow the first time."""
         found = self._known.get(identifier)
         if found is None:
-            found = self._known[identifier] = tested(book)
+            found = self._known[identifier] = results_of(book)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return found
 
 
-def tested(book: RuleBook) -> Tested:
+def results_of(book: RuleBook) -> Tested:
     """Every example of every rule."""
     passed, failed, untested = 0, [], []
     for identifier in book.ids():
