@@ -172,7 +172,7 @@ def test_parts_are_judged_as_the_whole(quantity: int, first: int) -> None:
 
 
 def test_a_rebalance_looks_through_too() -> None:
-    """Signals for a share and a fund that holds half of it: together they stay within the limit, and nearly reach it."""
+    """Signals for a share and a fund that holds half of it: together they stay within the limit and nearly reach it."""
     told = [
         {"id": f"S-{s}", "account": "A", "symbol": s, "direction": "long", "expected_return": "5%", "confidence": "1"}
         for s in ("ACME", "ETF")

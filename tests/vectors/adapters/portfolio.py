@@ -50,8 +50,9 @@ def _standing(snapshot: Mapping[str, Any], rules: Iterable[str]) -> Status:
 
 
 def _every_ucits() -> tuple[str, ...]:
-    """All rules of the library for a UCITS."""
-    return tuple(identifier for identifier in asking.library().ids() if identifier.startswith("ucits-"))
+    """All rules of the library for the weights of a UCITS; what it owns of an issue is not among the cases' facts."""
+    ids = asking.library().ids()
+    return tuple(name for name in ids if name.startswith("ucits-") and name != "ucits-acquisition-limit")
 
 
 def _fires(snapshot: Mapping[str, Any], rule: str) -> bool:
