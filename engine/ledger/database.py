@@ -129,9 +129,11 @@ def wrapped() -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error, DatabaseError, InterfaceError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         reason = cause.strerror if isinstance(cause, OSError) else type(cause).__name__
+        code = "ledger-unavailable"
         if isinstance(cause, sqlite3.Error):
             reason = str(cause)
-        raise LedgerError("ledger-unavailable", f"the database does not answer: {reason}") from None
+            code = "ledger-full" if getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else code
+        raise LedgerError(code, f"the database does not answer: {reason}") from None
 
 
 def open_file(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
