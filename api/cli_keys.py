@@ -111,7 +111,7 @@ def _store(data_dir: Path | None, database: str | None) -> Iterator[KeyStore]:
     settings = from_environment(data_dir=data_dir, database=database)
     if not settings.database:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-    opened = Database(settings.url)
+    opened = Database(settings.keys_url)
     try:
         opened.create()
         yield KeyStore(opened)

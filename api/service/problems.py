@@ -165,7 +165,10 @@ def install(app: FastAPI) -> None:
     words = own_words()
 
     async def refused(request: Request, error: Exception) -> Response:
-        return _refusal(error, words | _schema_words(app)).response(request_id(request.scope))
+        problem = _refusal(error, words | _schema_words(app))
+        if request.scope["type"] == "websocket":
+            raise problem  # a stream has no response: the guard refuses or closes it
+        return problem.response(request_id(request.scope))
 
     for kind in (Problem, LexorderError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.roles import Role, Scope
 from lexorder.engine.ledger.errors import LedgerError
-from tests.service.border import Border, asked, border
+from tests.service.border import Border, Message, asked, border, scope_of
 
 
 def refused(access: Access, authorization: str | bytes) -> Problem:
@@ -313,6 +315,29 @@ def test_a_route_that_is_not_in_the_matrix_is_closed_to_everyone(guarded: Border
     for role in Role:
         reply = asked(app, "GET", "/v1/unlisted", {"authorization": guarded.key(role)})
         assert (reply.status, reply.code) == (403, "not-permitted")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_stream_is_for_who_may_open_it_and_others_are_told_why(guarded: Border, role: Role):
+    narrowed = guarded.key(role, scopes=[Scope.KEYS])
+    for key, expected in ((guarded.key(role), "websocket.accept"), (narrowed, "websocket.http.response.start")):
+        scope = scope_of("GET", "/v1/stream", {"authorization": key})
+        scope.update(type="websocket", subprotocols=[], extensions={"websocket.http.response": {}})
+        del scope["method"]
+        sent: list[Message] = []
+
+        async def send(message: Message, sent: list[Message] = sent) -> None:
+            sent.append(message)
+
+        asyncio.run(Guard(app_with(guarded), guarded.access)(scope, connecting, send))
+        assert sent[0]["type"] == expected
+        if expected != "websocket.accept":
+            assert sent[0]["status"] == 403
+            assert json.loads(sent[1]["body"])["code"] == "not-permitted"
+
+
+async def connecting() -> Message:
+    return {"type": "websocket.connect"}
 
 
 def test_the_header_is_taken_when_there_is_one():
