@@ -78,6 +78,7 @@ class Guard:
         if open_metrics:
             self._open.add("/metrics")
         self.bodies = Bodies()
+        self.in_flight = 0
         self._rates = Rates()
         self._spacing = {role: SECOND // (rate_per_key or rate) for role, rate in access.matrix.rates.items()}
         self._own_json = own_json
@@ -99,6 +100,7 @@ class Guard:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter_ns() if self._observed else 0
+        self.in_flight += 1
         head = Head()
         answer = Answer(send, scope)
         body = b""
@@ -107,7 +109,8 @@ class Guard:
             if scope["path"] not in self._open or scope["method"] not in ("GET", "HEAD"):
                 answer.watch(self.access, self._admit(scope, head))
             if head.length:
-                body = await self._body(scope, receive, head)
+                body = await self.bodies.read(receive, head.length, self._limit(scope))
+                head.length = 0  # nothing is left to be read
                 scope["body"] = body
                 if head.json and body and scope["path"] not in self._own_json:
                     scope["json"] = loads(body)
@@ -120,6 +123,7 @@ class Guard:
         except Exception as error:
             await _fail(error, answer, head)
         finally:
+            self.in_flight -= 1
             self.bodies.release(body)
         if self._observed is not None:
             self._observed(scope, answer.status, time.perf_counter_ns() - started)
@@ -155,14 +159,14 @@ class Guard:
         scope["principal"] = principal
         return principal
 
-    async def _body(self, scope: Scope, receive: Receive, head: Head) -> bytes:
-        """The whole body, to be released when the request is over. Raises Problem, Gone."""
-        limit = self._large.get(scope["path"], ORDINARY)
-        if limit is not ORDINARY and "principal" in scope:
+    def _limit(self, scope: Scope) -> BodyLimit:
+        """What the path takes. Raises Problem when it takes much, but not from this caller."""
+        limit = self._large.get(scope["path"])
+        if limit is None:
+            return ORDINARY
+        if "principal" in scope:
             self.access.permit(scope["principal"], scope["method"], scope["path"])
-        body = await self.bodies.read(receive, head.length, limit)
-        head.length = 0  # nothing is left to be read
-        return body
+        return limit
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = Head()
