@@ -167,7 +167,9 @@ def _lists(body: Mapping[str, Any], known: Known) -> Iterator[Told]:
         name = row.get("list")
         if not isinstance(name, str) or known.vocabulary.name(f"lists.{name}") is None:
             raise SnapshotError("unknown-name", f"{where}.list", "is not the name of a list of the vocabulary")
-        yield ListChanged(name, entries(row.get("entries", []), f"{where}.entries"))
+        if row.keys() != {"list", "entries"}:  # a list must not be emptied by a misspelt key
+            raise SnapshotError("wrong-shape", where, "has exactly `list` and `entries`")
+        yield ListChanged(name, entries(row["entries"], f"{where}.entries"))
 
 
 def _signals(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
