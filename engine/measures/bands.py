@@ -7,7 +7,8 @@ reference is so fine that the band would be finer. The processors publish bands 
 outside the regular session, where there are no bands.
 
 Source: Plan to Address Extraordinary Market Volatility, section V and Appendix A (77 FR 33498; in operation since
-2013-04-08); Amendment 18 (83 FR 66464, approved 84 FR 16086, in operation since 2020-02-24). The reference price itself
+2013-04-08); Amendment 18 (83 FR 66464, approved 84 FR 16086; in operation since 2020-02-24, a day that could not be
+confirmed in a source at hand on 2026-11-21). The reference price itself
 (the mean of trades of five minutes, moved by 1%) is published by the processors and is a given fact.
 Before: `reading.py`. After: rules that name the bands.
 """
