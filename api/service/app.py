@@ -38,6 +38,7 @@ from lexorder.api.service.joining import state_of
 from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.service import Service
 from lexorder.api.service.sharding import Sharding
+from lexorder.api.service.watching import observer, watch_doors
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -110,7 +111,7 @@ def create_app(service: Service) -> Application:
 
 def guarded(service: Service) -> Guard:
     """What the server runs."""
-    return _guard(create_app(service), service)
+    return _guard(create_app(service), service, watched=True)
 
 
 def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
@@ -126,9 +127,20 @@ def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
             return
         await inner(scope, receive, send)
 
-    return _guard(sharding, service), door
+    return _guard(sharding, service, watched=True), door
 
 
-def _guard(app: App, service: Service) -> Guard:
-    settings = service.settings
-    return Guard(app, service.access, open_metrics=settings.open_metrics, rate_per_key=int(settings.rate_per_key))
+def _guard(app: App, service: Service, *, watched: bool = False) -> Guard:
+    settings, access = service.settings, service.access
+    # Only at the public door: what workers ask each other was counted where it came in.
+    told = observer(service.metrics, {place for _, place in (*access.matrix.lines, *access.matrix.open)})
+    guard = Guard(
+        app,
+        access,
+        open_metrics=settings.open_metrics,
+        rate_per_key=int(settings.rate_per_key),
+        observed=told if watched else None,
+    )
+    if watched:
+        watch_doors(service.metrics, lambda: guard.in_flight)
+    return guard

@@ -56,9 +56,7 @@ class NoLedger:
         self.committed = self.size = 0
         self.on_batch: Callable[[list[Any], BaseException | None], None] = lambda _done, _error: None
 
-    def append(
-        self, kind: str, ref: str, account: str, body: bytes, at: str, _done: Any = None, /
-    ) -> Record:
+    def append(self, kind: str, ref: str, account: str, body: bytes, at: str, _done: Any = None, /) -> Record:
         """A record that nobody will find again."""
         self.size = self.committed = self.size + 1
         return chained(self.size - 1, bytes(32), kind, at, ref, account, body)
@@ -71,7 +69,8 @@ class NoLedger:
 class Journal:
     """The one way to the ledger. `wall` is the time of records, `rebuild` makes the floor anew after a failure.
 
-    `back` is called when the ledger takes records again, before anybody else can record anything.
+    `back` is called when the ledger takes records again, before anybody else can record anything; `failing` with the
+    code of a failure when it begins.
     """
 
     def __init__(
@@ -82,6 +81,7 @@ class Journal:
         self.rebuild = rebuild
         self.listeners: list[Listener] = []
         self.back: Callable[[], None] = lambda: None
+        self.failing: Callable[[str], None] = lambda _code: None
         self.down = ""
         self.refused: Counter[str] = Counter()
         self._immediate = isinstance(ledger, NoLedger)
@@ -144,6 +144,7 @@ class Journal:
             return
         self.down = error.code if isinstance(error, LexorderError) else "ledger-unavailable"
         log.error("ledger-down", code=self.down)
+        self.failing(self.down)
         assert self._loop is not None
         self._recovery = self._loop.create_task(self._recover())
 

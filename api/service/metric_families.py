@@ -79,6 +79,9 @@ _LIST = (
         ("feed",),
     ),
     Family("lexorder_feed_events_total", "counter", "Events taken from a feed.", ("feed",)),
+    Family(
+        "lexorder_feed_doubtful", "gauge", "1 while rules that read a feed are undecided: stale, or a gap.", ("feed",)
+    ),
     Family("lexorder_feed_gaps_total", "counter", "Times a sequence number was missing in a feed.", ("feed",)),
     Family(
         "lexorder_trading_state_subjects",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib.metadata import version as installed
 from itertools import chain
 
@@ -72,6 +72,7 @@ class Metrics:
         self._last: dict[str, float] = dict.fromkeys(feeds, float("-inf"))
         self._events: dict[tuple[str, ...], int] = {}
         self._gaps: dict[tuple[str, ...], int] = {}
+        self._doubtful: dict[tuple[str, ...], int] = {}
         # Published from the start: an absent kill switch would look like one that is off.
         self._states: dict[tuple[str, ...], int] = {("firm", "REDUCING"): 0, ("firm", "HALTED"): 0}
         self._rulebook = ("", 0)
@@ -144,6 +145,15 @@ class Metrics:
         known = name if name in self._last or len(self._last) < NAMES_MAX else OTHER
         self._last[known] = max(at, self._last.get(known, float("-inf")))
         _add(self._events, (known,))
+
+    def heard(self, name: str, at: float) -> None:
+        """Say when a feed was heard last, without counting an event: a snapshot or a restart may set it back."""
+        self._last[name if name in self._last or len(self._last) < NAMES_MAX else OTHER] = at
+
+    def doubtful(self, feeds: Iterable[str], doubts: Collection[str]) -> None:
+        """Say which of the feeds may not be relied on now, so that rules that read them are undecided."""
+        for name in feeds:
+            _put(self._doubtful, (name,), int(name in doubts))
 
     def gap(self, name: str) -> None:
         """Count one missing sequence number in a feed."""
@@ -223,6 +233,7 @@ class Metrics:
         yield numbers("lexorder_feed_age_seconds", self.shard, ages)
         yield numbers("lexorder_feed_events_total", self.shard, self._events)
         yield numbers("lexorder_feed_gaps_total", self.shard, self._gaps)
+        yield numbers("lexorder_feed_doubtful", self.shard, self._doubtful)
         yield numbers("lexorder_trading_state_subjects", self.shard, self._states)
         hash_, rules = self._rulebook
         yield numbers("lexorder_rulebook_info", self.shard, {(hash_,): 1} if hash_ else {})

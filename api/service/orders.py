@@ -52,7 +52,10 @@ class _Kept(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: the order, its bytes, who sent it, whether an approval reserves, when it came, its key or none."""
+    """One request: the order, its bytes, who sent it, whether an approval reserves, when it came, its key or none.
+
+    `parent` is the caller's trace (a W3C `traceparent`), or empty.
+    """
 
     order: Facts
     raw: bytes
@@ -60,6 +63,7 @@ class Asked:
     reserve: bool
     started: float
     key: str
+    parent: str
 
 
 class RawRoute:
@@ -73,29 +77,22 @@ class RawRoute:
 
     async def __call__(self, scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         """Answer one request; the guard has read its body."""
-        started = time.perf_counter()
-        status = 200
         try:
             access = self.service.access
             principal: Principal = scope.get("principal") or access.principal(authorization_of(scope["headers"]))
             access.permit(principal, "POST", self.path)
             body = await self._answer(scope, principal)
         except Problem as problem:
-            status = problem.status
             await problem.send(send, request_id(scope))
         except LexorderError as error:
-            refused = of_error(error, self._words)
-            status = refused.status
-            await refused.send(send, request_id(scope))
+            await of_error(error, self._words).send(send, request_id(scope))
         except Exception as error:  # a defect of ours: the order must not pass
             log.error("internal-defect", request=request_id(scope), exc_info=error)
-            status = 500
             await defect().send(send, request_id(scope))
         else:
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
-        self.service.metrics.request(self.path, status, time.perf_counter() - started)
 
 
 class OrderCheck:
@@ -117,14 +114,24 @@ class OrderCheck:
         if len(str(order["order.id"])) + len(str(order["order.account"])) > NAMES_MAX:
             raise Problem(422, "too-long", f"`id` and `account` have at most {NAMES_MAX} characters together.")
         reserve = b"reserve=false" not in scope.get("query_string", b"")
-        asked = Asked(order, raw, principal, reserve, started, key_of(scope["headers"]))
+        asked = Asked(
+            order,
+            raw,
+            principal,
+            reserve,
+            started,
+            key_of(scope["headers"]),
+            _parent(scope) if service.traces.on else "",
+        )
         return await (self._once(asked) if asked.key else self._decided(asked))
 
     async def _decided(self, asked: Asked) -> bytes:
         service, order = self.service, asked.order
         service.ready()
         now = service.floor.advance()
+        before = time.perf_counter()
         decision = service.floor.decide((order,))
+        taken = time.perf_counter() - before
         reserved = asked.reserve and decision.approved
         if reserved:
             service.floor.reserve(order)
@@ -133,14 +140,27 @@ class OrderCheck:
         body = record_of(now, asked, reserved=reserved, decision=written, seen=seen)
         record, durable = service.journal.take("decision", str(order["order.id"]), decision.account, body)
         await durable
-        self._count(decision, time.perf_counter() - asked.started)
+        self._count(decision, taken)
+        if service.traces.on:
+            self._trace(decision, f"{service.settings.shard}-{record.seq}", asked)
         if not sees_all(asked.principal.role):
             written = seen or view_bytes(decision)
         return answer_of(written, service.settings.shard, record.seq)
 
     def _count(self, decision: Decision, seconds: float) -> None:
-        rule = decision.reports[0].rule if decision.reports and not decision.approved else ""
-        self.service.metrics.decision(decision.outcome.value, decision.reason, rule, seconds)
+        self.service.metrics.decision(decision.outcome.value, decision.reason, leading_rule(decision), seconds)
+
+    def _trace(self, decision: Decision, identifier: str, asked: Asked) -> None:
+        ended = time.time_ns()
+        started = ended - round((time.perf_counter() - asked.started) * 1e9)
+        self.service.traces.check(
+            identifier,
+            outcome=decision.outcome.value,
+            reason=decision.reason,
+            rule=leading_rule(decision),
+            times=(started, ended),
+            parent=asked.parent,
+        )
 
     async def _once(self, asked: Asked) -> bytes:
         """The answer of the first request with this key, now or then."""
@@ -173,6 +193,17 @@ class OrderCheck:
                 shown = decision if full else recorded_view(decision, kept.shown)
                 return answer_of(sorted_json(shown), self.service.settings.shard, record.seq)
         return None
+
+
+def leading_rule(decision: Decision) -> str:
+    """The rule that leads a decision, empty for an approval."""
+    return decision.reports[0].rule if decision.reports and not decision.approved else ""
+
+
+def _parent(scope: MutableMapping[str, Any]) -> str:
+    """The caller's `traceparent`, cut to the length of one."""
+    found: bytes = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+    return found[:64].decode("latin-1")
 
 
 def _fail(begun: Repeat, error: BaseException) -> None:

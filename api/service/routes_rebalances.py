@@ -165,7 +165,14 @@ class Rebalances:
             loop.call_soon_threadsafe(_tell, job, words)
 
         started = loop.time()
-        result = await asyncio.to_thread(service.rebalancer.run, task, service.settings.rebalance_timeout_s, progress)
+        service.metrics.rebalances_running += 1
+        try:
+            with service.traces.rebalance(job.id) as ended:
+                limit = service.settings.rebalance_timeout_s
+                result = await asyncio.to_thread(service.rebalancer.run, task, limit, progress)
+                ended.word = result.status
+        finally:
+            service.metrics.rebalances_running -= 1
         body = service.stamp(
             who,
             id=job.id,

@@ -17,7 +17,6 @@ import msgspec
 import structlog
 
 from lexorder.api.service.access import Access
-from lexorder.api.service.feeds import FEEDS
 from lexorder.api.service.floor import Floor
 from lexorder.api.service.halting import KIND as TRADING_STATE
 from lexorder.api.service.halting import Halts
@@ -36,6 +35,8 @@ from lexorder.api.service.roles import shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
 from lexorder.api.service.stream import Hub
+from lexorder.api.service.traces import from_environment as traces_of_environment
+from lexorder.api.service.watching import watch_feeds, watch_ledger, watch_stream
 from lexorder.engine.desk import shipped_vocabulary
 from lexorder.engine.errors import LexorderError, UsageError
 from lexorder.engine.ledger.database import Database
@@ -58,7 +59,10 @@ class Service:
         self.clock = RunningClock(settings.clock)
         self.floor = self._new_floor()
         self.repeats = Repeats()
-        self.metrics = Metrics(settings.shard, feeds=FEEDS)
+        # By the desk's clock, which is what makes a feed stale; a snapshot of last week runs in its own time.
+        expected = feed_ages(settings.feed_ages)
+        self.metrics = Metrics(settings.shard, feeds=expected, clock=lambda: self.clock.now().timestamp())
+        self.traces = traces_of_environment(settings.shard)
         keeper: Keeper = ledger if ledger is not None else NoLedger()
         self.journal = Journal(keeper, wall_now, self.rebuild)
         self.halts = Halts(self.journal, lambda: self.floor, settings.data_dir, settings.shard)
@@ -67,6 +71,9 @@ class Service:
         self.rebalancer = Worker()
         self.hub = Hub()
         self.journal.listeners.append(self.hub.offer)
+        watch_ledger(self.metrics, self.traces, self.journal, ledger)
+        watch_feeds(self.metrics, lambda: self.floor)
+        watch_stream(self.metrics, self.hub.readers)
         self.standing = False
         self.apart = ""
         self.differed = False
@@ -113,6 +120,7 @@ class Service:
         if self.heads is not None:
             await self.heads.stop()
         await asyncio.to_thread(self.rebalancer.close)
+        await asyncio.to_thread(self.traces.close)
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 
 from lexorder.engine.ledger import rows
@@ -53,6 +54,8 @@ class Ledger(Reader):
         failed: Why nothing is taken at present, or `None`.
         on_batch: Called by the writer after every commit and every failure with the `done` callables of its records and
             the error; by default it calls each. A service sets it to hop to its event loop once per batch.
+        around_commit: Called by the writer with the number of records and the commit, which it must call once and whose
+            errors it must pass on. A service sets it to time commits; there is no clock here.
     """
 
     def __init__(self, database: Database, shard: int, durability: str) -> None:
@@ -61,6 +64,7 @@ class Ledger(Reader):
         self.head_hash = b""
         self.failed: LedgerError | None = None
         self.on_batch: Callable[[list[Done], BaseException | None], None] = _call_each
+        self.around_commit: Callable[[int, Callable[[], None]], None] = lambda _records, commit: commit()
         self._durability = durability
         self._store: Store | None = None
         self._tiles = Tiles()
@@ -257,7 +261,7 @@ class Ledger(Reader):
         self._check_links(records)
         nodes = self._completed_nodes(records)
         assert self._store is not None
-        self._store.write(records, nodes)
+        self.around_commit(len(records), partial(self._store.write, records, nodes))
         with self._changed:
             self.committed = records[-1].seq + 1
             self.committed_hash = records[-1].hash
