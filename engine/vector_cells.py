@@ -148,7 +148,8 @@ class RunningCells:
         found = self._amounts(cells.total, cells, rows)
         if found.low == found.high == 0:
             found = vc.Numbers(found.data, cells.factor, 0, 0, found.missing)
-        if found.factor % cells.factor:
+        level = None if found.factor % cells.factor else vc.stretched(found, found.factor // cells.factor)
+        if level is None or level.missing is not found.missing:  # too fine, or too coarse, for the factor so far
             return False
         more = self.pairs.size - len(cells.amount)
         if more:
@@ -156,7 +157,7 @@ class RunningCells:
             cells.amount, cells.lost = (np.concatenate([x, nothing]) for x in (cells.amount, cells.lost))
             cells.cell = np.concatenate([cells.cell, nothing - 1])
         self._take_out(cells, rows)
-        self._put(cells, rows, vc.stretched(found, found.factor // cells.factor), groups.take(rows))
+        self._put(cells, rows, level, groups.take(rows))
         return True
 
     @staticmethod

@@ -8,7 +8,7 @@ columns are to be started anew. Before: `vector_pairs.py`, `vector_fills.py`. Af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,10 @@ class DeskHoldings:
         """The working orders of one name."""
         return tuple(self.live.worked.get(pair, {}).values())
 
+    def identifiers(self) -> Container[str]:
+        """The identifiers of all working orders."""
+        return self.live.account_of
+
 
 class ExpertHoldings:
     """The same as the expert keeps them."""
@@ -77,6 +81,10 @@ class ExpertHoldings:
         """The working orders of one name."""
         state = self.live.accounts.get(pair[0])
         return () if state is None else tuple(state.working_of.get(pair[1], ()))
+
+    def identifiers(self) -> Container[str]:
+        """The identifiers of all working orders."""
+        return self.live.owner_of
 
 
 class Copy:

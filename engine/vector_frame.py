@@ -121,7 +121,8 @@ def admitted(asked: Asked, copies: Sequence[Copy]) -> list[Frame] | None:
     """The orders that may be judged in bulk, as each copy sees them; None when there are none."""
     if not {"order.account", "order.symbol"} <= asked.texts.keys() or not asked.plain.any():
         return None
-    plain = asked.plain & canonical(asked.texts["order.id"])
+    identifiers = asked.texts["order.id"]
+    plain = asked.plain & canonical(identifiers)
     numbers: list[dict[Level, Ints]] = []
     for copy in copies:
         same = bool(numbers) and all(_keys(copy, level) == _keys(copies[0], level) for level, _ in _NAMED)
@@ -130,6 +131,9 @@ def admitted(asked: Asked, copies: Sequence[Copy]) -> list[Frame] | None:
         for level, _ in _NAMED:
             plain &= mine[level] > (UNKNOWN if level in (Level.TRADER, Level.STRATEGY) else NOBODY)
         plain &= ~copy.odd.take(np.maximum(mine[Level.ACCOUNT], 0))
+        working = copy.holdings.identifiers()
+        if working:
+            plain &= np.array([isinstance(i, str) and i not in working for i in identifiers], dtype=np.bool_)
     places = np.nonzero(plain & _priced(asked))[0]
     return [_frame(copy, asked, places, mine) for copy, mine in zip(copies, numbers, strict=True)]
 

@@ -167,9 +167,13 @@ class OldOrders:
             kept.factor = kept.factor or found.factor
         elif found.low == found.high == 0:
             found = vc.Numbers(found.data, kept.factor, 0, 0, found.missing)
-        if len(rows) and found.factor % kept.factor:
-            return False
-        found = vc.stretched(found, found.factor // kept.factor) if len(rows) else found
+        if len(rows):
+            if found.factor % kept.factor:
+                return False
+            level = vc.stretched(found, found.factor // kept.factor)
+            if level.missing is not found.missing:
+                return False
+            found = level
         lost = np.broadcast_to(np.asarray(False if found.missing is None else found.missing), (len(rows),))
         more = self.pairs.size - len(kept.share)
         if more:
