@@ -26,6 +26,7 @@ from lexorder.api.service import (
     routes_limits,
     routes_orders,
     routes_overrides,
+    routes_persons,
     routes_probes,
     routes_rebalances,
     routes_rulebooks,
@@ -60,6 +61,7 @@ ROUTES = (
     routes_decisions,
     routes_ledger,
     routes_keys,
+    routes_persons,
     stream,
 )
 """Modules with `router(service)`."""

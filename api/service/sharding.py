@@ -38,6 +38,7 @@ SPLIT = "/v1/orders/check-batch"
 
 TOLD = re.compile(
     r"/v1/(snapshot|accounts|positions|prices|fills|working-orders|lists|signals|trading-state|kill"
+    r"|(accounts|traders)/[^/]+/person"
     r"|limits(/[^/]+(/(approve|reject))?)?|rulebooks(/[^/]+/(activate|approve|reject))?)"
 )
 """Whatever but GET: every worker must know."""
