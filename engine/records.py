@@ -67,6 +67,10 @@ class Records(Sequence[Facts]):
         parts = [sorted(found.values(), key=_number) for a in {account, EVERYONE} if (found := self._of.get(a))]
         yield from (facts for _, facts in merge(*parts, key=_number))
 
+    def any_of(self, account: str) -> bool:
+        """Whether an account, or everyone, has a record."""
+        return bool(self._of.get(account) or self._of.get(EVERYONE))
+
     def __contains__(self, key: object) -> bool:
         """Whether there is a record with this id."""
         return key in self._rows

@@ -17,6 +17,8 @@ from clips import _clips as binding
 
 from lexorder.engine.errors import ExpertError
 
+library_file: str = binding.__file__
+"""The shared object with all of CLIPS in it."""
 lib: Any = binding.lib
 ffi: Any = binding.ffi
 

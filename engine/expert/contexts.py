@@ -77,6 +77,7 @@ class Context:
     seen: int = 0
     epoch: int = -1
     time_epoch: int = -1
+    trader_version: int = -1
     expires: datetime | None = None
     caps: dict[str, f.Range] = field(default_factory=dict)
     ranges: dict[str, f.Range] = field(default_factory=dict)
@@ -147,6 +148,7 @@ class Contexts:
         live, state, symbol = self.live, context.state, context.key[1]
         if (
             context.epoch != live.epoch
+            or context.trader_version != live.trader_version[context.key[2] or ""]
             or context.facts_version != state.facts_version
             or context.instrument_version != live.instrument_version[symbol]
             or context.logs != state.logs
@@ -199,6 +201,7 @@ class Contexts:
             context.expires = here.expires if context.expires is None else min(context.expires, here.expires)
         live, state = self.live, context.state
         context.epoch, context.time_epoch = live.epoch, live.time_epoch
+        context.trader_version = live.trader_version[context.key[2] or ""]
         context.facts_version, context.logs, context.seen = state.facts_version, state.logs, len(state.log)
         context.instrument_version = live.instrument_version[symbol]
 

@@ -19,7 +19,7 @@ from lexorder.engine.errors import ExpertError, shown
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.atoms import NotLoweredError
 from lexorder.engine.expert.leaves import leaf_slots
-from lexorder.engine.expert.lower import lower, parts_of
+from lexorder.engine.expert.lower import Scales, lower, parts_of
 from lexorder.engine.expert.lowered import Lowered, variable_of
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Rule
@@ -83,7 +83,7 @@ def plan(rules: Sequence[Rule], vocabulary: Vocabulary) -> Plan:
 def _plan_rule(rule: Rule, sides: tuple[str, ...], vocabulary: Vocabulary, draft: _Draft) -> None:
     try:
         _refuse_unseen(rule)
-        found = _variants(rule, sides, vocabulary)
+        found = variants_of(rule, sides, vocabulary)
         slots = {name: None for v in found for name in v.lowered.slots}
         for name in slots:
             _admissible(vocabulary.names[name])
@@ -100,12 +100,15 @@ def _refuse_unseen(rule: Rule) -> None:
         raise NotLoweredError(f"it is for each {rule.for_each}")
 
 
-def _variants(rule: Rule, sides: tuple[str, ...], vocabulary: Vocabulary) -> tuple[Variant, ...]:
+def variants_of(
+    rule: Rule, sides: tuple[str, ...], vocabulary: Vocabulary, scales: Scales | None = None
+) -> tuple[Variant, ...]:
+    """A rule's parts for each side, alike sides together. Raises NotLoweredError."""
     found: list[Variant] = []
     for number, part in enumerate(parts_of(rule)):
         grouped: dict[Lowered, list[str]] = {}
         for side in sides:
-            lowered = lower(rule, part, side, vocabulary)
+            lowered = lower(rule, part, side, vocabulary, scales)
             if lowered.broken != f.NO:
                 grouped.setdefault(lowered, []).append(side)
         for lowered, alike in grouped.items():
@@ -177,10 +180,19 @@ def _frame(slots: Iterable[Name], sides: tuple[str, ...]) -> tuple[str, ...]:
             given.append(f"(slot {slot_of(name.name)} (type INTEGER) (default {default_number(name)}))")
         else:
             given.append(f"(slot {slot_of(name.name)} (type SYMBOL) (default {default_word(name)}))")
-    status = "(slot rule (type SYMBOL)) (slot subject (type SYMBOL)) (slot status (type SYMBOL))"
     return (
         "(deftemplate context (slot ctx (type INTEGER)))",
         f"(deftemplate order (slot ctx (type INTEGER)) {' '.join(given)})",
+        *frame(),
+        # These fire last and always. If they did not, something before them stopped CLIPS.
+        "(defrule order-done (declare (salience -10000)) (context (ctx ?ctx)) (order (ctx ?ctx)) => )",
+    )
+
+
+def frame() -> tuple[str, ...]:
+    """Verdicts that are told, findings, and what happens between them."""
+    status = "(slot rule (type SYMBOL)) (slot subject (type SYMBOL)) (slot status (type SYMBOL))"
+    return (
         f"(deftemplate verdict {status})",
         "(deftemplate verdicts (slot ctx (type INTEGER)))",
         f"(deftemplate finding {status})",
@@ -193,8 +205,6 @@ def _frame(slots: Iterable[Name], sides: tuple[str, ...]) -> tuple[str, ...]:
             " (finding (rule ?rule) (subject ?subject) (status breach))"
             " ?weaker <- (finding (rule ?rule) (subject ?subject) (status passive)) => (retract ?weaker))"
         ),
-        # These fire last and always. If they did not, something before them stopped CLIPS.
-        "(defrule order-done (declare (salience -10000)) (context (ctx ?ctx)) (order (ctx ?ctx)) => )",
         "(defrule verdicts-done (declare (salience -10000)) (verdicts) => )",
     )
 

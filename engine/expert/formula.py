@@ -259,6 +259,30 @@ def text(node: Node) -> str:
             return f"({op} {' '.join(map(text, truths))})"
 
 
+def python(node: Node, names: Mapping[str, str]) -> str:
+    """The node as Python source, with each variable written as `names` says."""
+    match node:
+        case Int(value=value) | Known(value=value):
+            return f"({value})"
+        case Var(name=name):
+            return names[name]
+        case Same(name=name, word=word):
+            return f"({names[name]} == {word!r})"
+        case Pick(condition=condition, yes=yes, no=other):
+            return f"({python(yes, names)} if {python(condition, names)} else {python(other, names)})"
+        case Test(op=op, left=left, right=right):
+            word = {"=": "==", "<>": "!="}.get(op, op)
+            return f"({python(left, names)} {word} {python(right, names)})"
+        case Apply(op="abs" | "min" | "max" as op, items=numbers):
+            return f"{op}({', '.join(python(n, names) for n in numbers)})"
+        case Apply(op=op, items=numbers):
+            return f"({f' {op} '.join(python(n, names) for n in numbers)})"
+        case Logic(op="not", items=(item,)):
+            return f"(not {python(item, names)})"
+        case Logic(op=op, items=truths):
+            return f"({f' {op} '.join(python(t, names) for t in truths)})"
+
+
 # ---- proving ---------------------------------------------------------------------------------------
 
 

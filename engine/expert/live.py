@@ -86,7 +86,7 @@ class Live:
     """Facts that change in place.
 
     `tick` counts events, `epoch` changes that may reach every account, `time_epoch` those of the clock and the session
-    alone.
+    alone, `trader_version` those of one trader's facts.
     """
 
     def __init__(self, snapshot: Snapshot, vocabulary: Vocabulary) -> None:
@@ -103,6 +103,7 @@ class Live:
         self.accounts = {a: Account(a, books.get(a, {})) for a in {*self.account_facts, *books}}
         self.holders: dict[str, set[str]] = defaultdict(set)
         self.instrument_version: dict[str, int] = defaultdict(int)
+        self.trader_version: dict[str, int] = defaultdict(int)
         self.owner_of: dict[str, str] = {}
         self.tick = 0
         self.epoch = 0
@@ -177,7 +178,7 @@ class Live:
                 self._account(account).version += 1
             case TraderChanged(trader=trader, facts=facts):
                 self._row(self.traders, trader, "trader").update(facts)
-                self.epoch += 1
+                self.trader_version[trader] += 1
             case WorkingAdded(facts=facts):
                 self._add_working(dict(facts))
             case WorkingRemoved(id=order):
@@ -203,7 +204,7 @@ class Live:
                 self.touch(symbol)
             case TraderSet(trader=trader, facts=facts):
                 self.traders[trader] = dict(whole("trader.id", trader, facts))
-                self.epoch += 1
+                self.trader_version[trader] += 1
             case StrategySet(strategy=strategy, facts=facts):
                 self.strategies[strategy] = dict(whole("strategy.id", strategy, facts))
                 self.epoch += 1

@@ -15,6 +15,7 @@ slope times its quantity where that is positive. For a convex part that is a sum
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
@@ -52,10 +53,16 @@ from lexorder.engine.units import Kind
 
 _NUMERIC = (Kind.NUMBER, Kind.DURATION)
 
+Scales = Mapping[Leaf, int]
+"""The scale of each number leaf; what is not listed is whole."""
 
-def lower(rule: Rule, part: Term, side: str, vocabulary: Vocabulary) -> Lowered:
-    """One part of a rule's requirement for orders of one side. Raises NotLoweredError with the reason."""
-    return Lowering(rule, side, vocabulary).lowered(part)
+
+def lower(rule: Rule, part: Term, side: str, vocabulary: Vocabulary, scales: Scales | None = None) -> Lowered:
+    """One part of a rule's requirement for orders of one side. Raises NotLoweredError with the reason.
+
+    With `scales` each number leaf is an integer of its own scale, written into the formulas, and there is no `?d`.
+    """
+    return Lowering(rule, side, vocabulary, scales=scales).lowered(part)
 
 
 def parts_of(rule: Rule) -> tuple[Term, ...]:
@@ -78,6 +85,7 @@ class Lowering:
     slots: dict[str, None] = field(default_factory=dict)
     after: Number | None = None
     filled: int | None = None
+    scales: Scales | None = None
 
     # ---- the whole part ------------------------------------------------------------------------
 
@@ -216,7 +224,9 @@ class Lowering:
         return f.Var(f"k{self.leaves.setdefault(leaf, len(self.leaves))}")
 
     def leaf(self, leaf: Leaf) -> Scaled:
-        """A leaf as a number times the denominator."""
+        """A leaf as a number times the denominator, or times its own scale."""
+        if self.scales is not None:
+            return Scaled(self.variable(leaf), 0, self.scales.get(leaf, 1))
         return Scaled(self.variable(leaf), 1)
 
     def raw(self, what: OneOf["low", "high", "held"]) -> Number:

@@ -72,6 +72,7 @@ def excess_of(
 
 
 def contribution(atom: Atom, symbol: str, reading: Reading, projection: Projection, fills: Fills) -> Fraction:
+    """What one name adds to one atom in one fill state. Raises MissingFactError."""
     if atom.kind == "direct":
         if symbol != reading.subject.key:
             return Fraction(0)

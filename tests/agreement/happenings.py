@@ -34,9 +34,17 @@ UNIT = Fraction(1, 10_000)
 
 def happening(random_: Random, snapshot: Snapshot, number: int) -> Event:
     """One random event that the snapshot admits."""
-    often = (fill, fill, tick, tick, regroup, regroup, account, added, removed, lists, trader, clock, clock)
-    kind = random_.choice((*often, recorded, told, told, placed))
+    kind = random_.choice(
+        (fill, fill, tick, tick, regroup, regroup, account, added, removed, lists, trader, clock, clock)
+    )
     return kind(random_, snapshot, number) or tick(random_, snapshot, number)
+
+
+def anything(random_: Random, snapshot: Snapshot, number: int) -> Event:
+    """The same, or an event that tells a thing anew or records a fill."""
+    if random_.random() < 0.75:
+        return happening(random_, snapshot, number)
+    return random_.choice((recorded, told, told, placed))(random_, snapshot, number)
 
 
 def fill(random_: Random, snapshot: Snapshot, number: int) -> Event | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -34,11 +35,13 @@ def simple(require: str, for_each: str = "order", extra: str = "", name: str = "
 
 
 class Pair:
-    """The expert and the reference on one world."""
+    """The expert and the reference on one world. `make` builds the expert: all of it, or a part of it."""
+
+    make: Callable[..., Any] = ExpertBook
 
     def __init__(self, book: tuple[Rule, ...], document: dict[str, Any] | None = None) -> None:
         snapshot = load_snapshot(document or world(), VOCABULARY)
-        self.expert = ExpertBook(book, VOCABULARY, snapshot)
+        self.expert = type(self).make(book, VOCABULARY, snapshot)
         self.reference = Reference(book, VOCABULARY, snapshot)
 
     def apply(self, event: Any) -> None:

@@ -34,9 +34,11 @@ def own(book: ExpertBook, orders: Sequence[Facts], findings: Sequence[Finding]) 
     if len(orders) != 1:
         return 0
     one = orders[0]
+    _, off = book.rows.packed(one, book.live.accounts[str(one["order.account"])])
+    routed: set[object] = set(book.rows.off_rules(off))
     names = ("order.account", "order.symbol", "order.trader", "order.strategy", "order.side")
-    key = tuple(one.get(name) for name in names)
-    routed = book.contexts.kept[key].routed  # type: ignore[index]
+    context = book.rest.contexts.kept.get(tuple(one.get(name) for name in names))  # type: ignore[arg-type]
+    routed |= context.routed if context is not None else set()
     return sum(f.rule not in routed and (f.rule, f.subject) not in routed for f in findings)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lexorder.engine.errors import ExpertError
-from lexorder.engine.expert import contexts as contexts_module
+from lexorder.engine.events import InstrumentChanged
 from lexorder.engine.expert.book import ExpertBook
 from lexorder.engine.expert.clipslib import lib
 from lexorder.engine.facts import load_order, load_snapshot
@@ -193,17 +193,21 @@ class TestInt64Border:
         document = world(account={"nav": "900000000000"})
         return Pair(simple(f"sum(abs(position.after.value)) <= {limit} * account.nav", "account"), document)
 
-    def test_leaves_that_fit_are_clips_own(self):
+    def off(self, pair: Pair) -> frozenset[str]:
+        """The rules that one share bought leaves to the exact verdict."""
+        rows = pair.expert.rows
+        _, off = rows.packed(load_order(order(), VOCABULARY), pair.expert.live.accounts["A"])
+        return rows.off_rules(off)
+
+    def test_values_that_fit_are_clips_own(self):
         pair = self.book("5%")
         pair.agree(order())
-        (context,) = pair.expert.contexts.kept.values()
-        assert not context.routed
+        assert self.off(pair) == frozenset()
 
-    def test_leaves_that_could_wrap_are_left_to_the_exact_verdict(self):
+    def test_values_that_could_wrap_are_left_to_the_exact_verdict(self):
         pair = self.book("5.00000001%")
         pair.agree(order())
-        (context,) = pair.expert.contexts.kept.values()
-        assert context.routed == {("r", "A")}
+        assert self.off(pair) == {"r"}
 
     def test_without_the_proof_clips_would_wrap_and_the_two_would_disagree(self, monkeypatch):
         monkeypatch.setattr("lexorder.engine.expert.formula.check", lambda node, ranges: None)
@@ -276,10 +280,10 @@ class TestFaults:
         [("(<=", "(<"), ("50000", "50001"), ("(not (<= ?o-quantity 50000))", "(<= ?o-quantity 50000)")],
     )
     def test_a_changed_construct_is_a_difference_on_the_limit(self, monkeypatch, right, wrong):
-        from lexorder.engine.expert import emit
+        from lexorder.engine.expert import rowplan
 
-        real = emit._rule_text
-        monkeypatch.setattr(emit, "_rule_text", lambda v, sides: real(v, sides).replace(right, wrong))
+        real = rowplan._rule
+        monkeypatch.setattr(rowplan, "_rule", lambda r, sides: real(r, sides).replace(right, wrong))
         pair = Pair(simple("order.quantity <= 50_000"), world(account={"nav": "100000000"}))
         different = [
             exact.keys != answer.keys for exact, answer in (pair.both(order(quantity=q)) for q in (50_000, 50_001))
@@ -287,42 +291,42 @@ class TestFaults:
         assert any(different)
 
     def test_an_error_in_a_construct_is_raised_not_passed(self, monkeypatch):
-        from lexorder.engine.expert import emit
+        from lexorder.engine.expert import rowplan
 
-        real = emit._rule_text
+        real = rowplan._rule
         bad = "(div 1 (- ?o-quantity ?o-quantity))"
         monkeypatch.setattr(
-            emit, "_rule_text", lambda v, sides: real(v, sides).replace("(<= ?o-quantity 5)", f"(> {bad} 0)")
+            rowplan, "_rule", lambda r, sides: real(r, sides).replace("(<= ?o-quantity 5)", f"(> {bad} 0)")
         )
         pair = Pair(simple("order.quantity <= 5"))
         for _ in range(2):
             with pytest.raises(ExpertError, match="expert-error"):
                 pair.both(order(quantity=9))
 
-    def test_a_missing_context_is_an_error(self):
+    def test_a_run_without_its_last_rule_is_an_error(self):
         pair = Pair(simple("order.quantity <= 5"))
         pair.agree(order())
-        (context,) = pair.expert.contexts.kept.values()
-        pair.expert.session.drop(context.fact)
+        environment = pair.expert.session.environment
+        assert lib.Undefrule(lib.FindDefrule(environment, b"row-done"), environment)
         with pytest.raises(ExpertError, match="stopped before"):
             pair.both(order())
 
     def test_a_halted_run_is_an_error(self):
         pair = Pair(simple("order.quantity <= 5"))
-        lib.Build(pair.expert.session.environment, b"(defrule stop (declare (salience 99)) (order) => (halt))")
+        lib.Build(pair.expert.session.environment, b"(defrule stop (declare (salience 99)) (row) => (halt))")
         with pytest.raises(ExpertError, match="stopped before"):
             pair.both(order())
 
     def test_a_swallowed_error_is_noticed_by_the_count_of_firings(self):
         pair = Pair(simple("order.quantity <= 5"))
-        lib.Build(pair.expert.session.environment, b"(defrule stop (declare (salience 99)) (order) => (div 1 0))")
+        lib.Build(pair.expert.session.environment, b"(defrule stop (declare (salience 99)) (row) => (div 1 0))")
         with pytest.raises(ExpertError, match="expert-error"):
             pair.both(order())
 
     def test_a_loop_is_stopped_and_the_next_order_is_judged(self):
         pair = Pair(simple("order.quantity <= 5"))
         pair.agree(order())
-        loop = b"(defrule spin (order (quantity 7)) => (while TRUE do (bind ?x 1)))"
+        loop = b"(defrule spin (row (quantity 7)) => (while TRUE do (bind ?x 1)))"
         lib.Build(pair.expert.session.environment, loop)
         with pytest.raises(ExpertError, match="expert-deadline"):
             pair.both(order(quantity=7))
@@ -354,21 +358,44 @@ class TestFaults:
         assert pair.expert.check("A", (load_order(order(), VOCABULARY),), lie).keys == frozenset()
 
 
-class TestContexts:
-    def test_they_are_bounded(self, monkeypatch):
-        monkeypatch.setattr(contexts_module, "CONTEXTS_MAX", 2)
-        pair = Pair(simple(WEIGHT, "issuer"))
-        for symbol in ("ACME", "BETA", "COCO", "ACME"):
-            pair.agree(order(symbol=symbol, quantity=51))
-        assert len(pair.expert.contexts.kept) == 2
-        assert len(list(pair.expert.session.facts("context"))) == 2
-
-    def test_a_second_order_in_a_name_prepares_nothing(self):
+class TestRows:
+    def test_what_is_known_of_an_account_and_a_name_is_used_again(self):
         pair = Pair(simple(WEIGHT, "issuer"))
         pair.agree(order(quantity=51))
-        facts = [leaf.fact for c in pair.expert.contexts.kept.values() for leaf in c.leaves.values()]
+        blocks = pair.expert.rows._blocks
+        before = {place: dict(found) for place, found in blocks.items()}
         pair.agree(order(quantity=52))
-        assert facts == [leaf.fact for c in pair.expert.contexts.kept.values() for leaf in c.leaves.values()]
+        assert all(blocks[place][key] is block for place, found in before.items() for key, block in found.items())
+
+    def test_a_finer_value_brings_finer_scales_and_the_same_verdicts(self):
+        pair = Pair(simple(WEIGHT, "issuer"))
+        pair.agree(order(quantity=50))
+        first = pair.expert.rows
+        pair.apply(InstrumentChanged("ACME", {"instrument.mark": Fraction(1000001, 10_000)}))
+        assert pair.agree(order(quantity=50)).keys
+        assert pair.agree(order(quantity=49)).keys == frozenset()
+        assert pair.expert.rows is not first
+
+    def test_a_value_finer_than_any_scale_is_left_to_the_exact_verdict(self):
+        pair = Pair(simple("order.quantity * (1 / account.nav) <= 1", "order"), world(account={"nav": "1000000007"}))
+        pair.agree(order(quantity=50))
+        rows = pair.expert.rows
+        _, off = rows.packed(load_order(order(), VOCABULARY), pair.expert.live.accounts["A"])
+        assert rows.off_rules(off) == {"r"}
+
+    def test_nothing_stays_in_clips_for_an_order(self):
+        pair = Pair(simple(WEIGHT, "issuer"))
+        for quantity in (10, 51, 10, 51):
+            pair.agree(order(quantity=quantity))
+        for template in ("row", "finding", "verdict"):
+            assert list(pair.expert.session.facts(template)) == []
+
+    def test_a_word_beside_a_test_is_tested_too(self):
+        """CLIPS takes `?x&word&:(test)` for the word alone: the row never writes it."""
+        text = "count(order where order.position_effect == open) <= 1"
+        pair = Pair(simple(text, "account", "when: any(order.position_effect == open)"))
+        assert pair.agree(order()).keys == frozenset()
+        assert all("&open" not in construct for construct in pair.expert.rows.plan.constructs)
 
     def test_closing_gives_everything_back(self):
         pair = Pair(simple(WEIGHT, "issuer"))

@@ -1,0 +1,431 @@
+"""Orders judged from one row: CLIPS gets one fact for an order, with every prepared value in its slots.
+
+In: a `RowPlan`, the live facts, orders. Out: a row, and the variants switched off in it. Guaranteed: values are exact, of the present facts, and within proven bounds; a rule with a value that is missing, stale or does not fit is
+switched off and takes the exact verdict. Refused: FinerError when the row is to be planned anew at finer scales. Why
+blocks: what an account, an instrument or a trader is worth to the rules is worked out once for all orders about it, and
+copied.
+Before: `rowplan.py`, `rowlook.py`, `rowsums.py`, `factmemory.py`. After: `book.py`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from lexorder.engine.events import Event, SingleChanged, StrategySet
+from lexorder.engine.expert import formula as f
+from lexorder.engine.expert.emit import SIDE, default_number, default_word
+from lexorder.engine.expert.factmemory import Memory
+from lexorder.engine.expert.live import TIME, Account, Live
+from lexorder.engine.expert.lower import Scales
+from lexorder.engine.expert.lowered import variable_of
+from lexorder.engine.expert.rowlook import Ends, Look, ends_of, of_held
+from lexorder.engine.expert.rowplan import Cell, Place, Rowed, RowPlan
+from lexorder.engine.expert.rowsums import Summing, Sums
+from lexorder.engine.expert.rowvalues import Bounds, spelt, spelt_word
+from lexorder.engine.expert.session import Session
+from lexorder.engine.expert.worst import end_fills, excess_of
+from lexorder.engine.rule import Facts
+from lexorder.engine.snapshot import MissingFactError
+from lexorder.engine.subjects import NAMED
+from lexorder.engine.units import Kind
+
+BLOCKS: tuple[Place, ...] = ("single", "account", "instrument", "trader", "strategy")
+NONE: frozenset[int] = frozenset()
+Values = Mapping[int, Any]
+
+
+@dataclass(slots=True)
+class Block:
+    """The values that depend on one thing: their addresses in CLIPS, which variants lack one, which they rule out."""
+
+    stamp: tuple[Any, ...]
+    expires: datetime | None
+    packed: bytes
+    kept: list[int]
+    off: frozenset[int]
+    dead: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What orders with the same variants ruled out have in common: which sums and other cells they still need."""
+
+    needed: tuple[tuple[int, Cell], ...]
+    off: frozenset[int]
+    switches: bytes
+
+
+class Rows:
+    """The rows of one book, one thread."""
+
+    def __init__(self, plan: RowPlan, live: Live, scales: Scales) -> None:
+        self.plan = plan
+        self.live = live
+        self.session = Session()
+        self.session.load(plan.constructs)
+        self.bounds = Bounds(plan, scales)
+        slots = len(plan.rowed) + 1 + len(plan.order) + len(plan.cells)
+        self.memory = Memory(self.session, "row", slots)
+        self.sums = Summing(live, self.bounds, plan)
+        self.epoch = 0
+        self._last = (*plan.by_place["sum"], *plan.by_place["line"], *plan.by_place["fill"])
+        self._users: dict[int, set[int]] = defaultdict(set)
+        for rowed in plan.rowed:
+            for cell in rowed.cells:
+                self._users[cell.number].add(rowed.number)
+        self.rule_of = {r.number: r.variant.rule for r in plan.rowed}
+        self._of_slot = {
+            n.name: frozenset(r.number for r in plan.rowed if n.name in r.variant.lowered.slots) for n in plan.order
+        }
+        self._sides = {r.number: r.variant.sides for r in plan.rowed}
+        self._blocks: dict[Place, dict[str, Block]] = {place: {} for place in BLOCKS}
+        self._timed = {place: any(c.timed for c in plan.by_place[place]) for place in BLOCKS}
+        self._tests = {place: tuple(self._ruling(r, place) for r in plan.rowed) for place in BLOCKS}
+        self._quick = {c.number: of_held(c.leaf.term) for c in plan.by_place["line"] if c.leaf.what == "term"}
+        self._quick |= {c.number: None for c in plan.by_place["line"] if c.leaf.what == "counted"}
+        self._ways: dict[tuple[Any, ...], Way] = {}
+        self._switched: dict[frozenset[int], bytes] = {}
+        self._grouped = [(r.number, g) for r in plan.rowed if (g := self._groups(r))]
+        self._true, self._false = self.memory.symbol("TRUE"), self.memory.symbol("FALSE")
+        self._zero = self.memory.constant(0)
+        self._prepare_order()
+
+    def _groups(self, rowed: Rowed) -> str | None:
+        return self.live.vocabulary.entities[rowed.variant.rule.for_each].groups
+
+    def _prepare_order(self) -> None:
+        """What the order's own slots are filled from: symbols by word, and numbers by their scale."""
+        memory, plan = self.memory, self.plan
+        words: dict[str, dict[Any, int]] = {SIDE: {s: memory.symbol(s) for s in self._all_sides()}}
+        self._plain = [next(iter(words[SIDE].values()))]
+        self._numbers: dict[str, tuple[int, int]] = {}
+        for place, name in enumerate(plan.order, 1):
+            if name.unit.kind is Kind.NUMBER:
+                self._numbers[name.name] = (place, 10**name.scale)
+                self._plain.append(memory.constant(default_number(name)))
+                self.bounds.admits(name.name, default_number(name))
+            else:
+                spellings = name.unit.values if name.unit.kind is Kind.ENUM else ("TRUE", "FALSE")
+                known: dict[Any, int] = {{"TRUE": True, "FALSE": False}.get(w, w): memory.symbol(w) for w in spellings}
+                words[name.name] = known
+                self._plain.append(memory.symbol(default_word(name)))
+        self._words = {
+            name: (place, words[name])
+            for place, name in enumerate((SIDE, *(n.name for n in plan.order)))
+            if name in words
+        }
+        self._defaults = {n.name: n.default for n in plan.order}
+        self._required = frozenset(n.name for n in plan.order if n.default is None)
+        self._lack: dict[tuple[Any, ...], frozenset[int]] = {}
+        self._order_slots = struct.Struct(f"{len(self._plain)}Q")
+        self._last_slots = struct.Struct(f"{len(self._last)}Q")
+
+    def _all_sides(self) -> tuple[str, ...]:
+        return self.live.vocabulary.names[SIDE].unit.values
+
+    # ---- events --------------------------------------------------------------------------------------
+
+    def follow(self, event: Event) -> None:
+        """What an event makes stale that no version of `Live` says."""
+        if isinstance(event, StrategySet) or (
+            isinstance(event, SingleChanged) and any(not name.startswith(TIME) for name in event.facts)
+        ):
+            self.epoch += 1
+            self.sums.epoch += 1
+
+    # ---- the row of an order -------------------------------------------------------------------------
+
+    def packed(self, order: Any, state: Account) -> tuple[bytes, frozenset[int]]:
+        """The addresses of a whole row, and the variants that are switched off in it. Raises FinerError."""
+        found = self._packed(order, state)
+        self.bounds.settle()
+        return found
+
+    def _packed(self, order: Any, state: Account) -> tuple[bytes, frozenset[int]]:
+        symbol = order["order.symbol"]
+        look = Look(self.live, state, symbol, order)
+        single, account, instrument, trader, strategy = self._found(look, order)
+        key = (
+            *(single.dead, account.dead, instrument.dead, trader.dead, strategy.dead),
+            *(single.off, account.off, instrument.off, trader.off, strategy.off),
+            order[SIDE],
+        )
+        way = self._ways.get(key) or self._way(key)
+        own, off = self._own(order, way.off)
+        last, off = self._rest(way, look, state, off)
+        switches = way.switches if off is way.off else self._switch(off)
+        blocks = (single.packed, account.packed, instrument.packed, trader.packed, strategy.packed)
+        return b"".join((switches, own, *blocks, last)), off
+
+    def _way(self, key: tuple[Any, ...]) -> Way:
+        dead = frozenset().union(*key[:5])
+        off = frozenset().union(*key[5:10])
+        side = key[10]
+        alive = {n for n, sides in self._sides.items() if side in sides and n not in dead and n not in off}
+        needed = tuple((place, c) for place, c in enumerate(self._last) if self._users[c.number] & alive)
+        way = self._ways[key] = Way(needed, off, self._switch(off))
+        if len(self._ways) > 10_000:
+            self._ways.clear()
+        return way
+
+    def _switch(self, off: frozenset[int]) -> bytes:
+        if off not in self._switched:
+            if len(self._switched) > 10_000:
+                self._switched.clear()
+            states = [self._false if n in off else self._true for n in range(len(self.plan.rowed))]
+            self._switched[off] = struct.pack(f"{len(states)}Q", *states)
+        return self._switched[off]
+
+    def _own(self, order: Any, off: frozenset[int]) -> tuple[bytes, frozenset[int]]:
+        """The order's own slots."""
+        slots, bounds, memory = self._plain.copy(), self.bounds, self.memory
+        if not self._required <= order.keys():
+            off |= self._lacking(order)
+        for name, (place, words) in self._words.items():
+            value = order.get(name)
+            if value is not None:
+                slots[place] = words[value]
+        for name, (place, scale) in self._numbers.items():
+            value = order.get(name)
+            if value is None or value is self._defaults[name]:
+                continue
+            number, rest = divmod(value.numerator * scale, value.denominator)
+            if rest or not bounds.admits(name, number):
+                off |= self._of_slot[name]
+            else:
+                slots[place] = memory.integer(number)
+        return self._order_slots.pack(*slots), off
+
+    def _lacking(self, order: Any) -> frozenset[int]:
+        """The variants that read what this order lacks: a market order has no price, and most ask for none."""
+        lacking = tuple(sorted(self._required - order.keys()))
+        words = tuple(str(order.get(n, self._defaults.get(n))) for n in self._words)
+        key = (lacking, words)
+        if key not in self._lack:
+            absent = {variable_of(n) for n in lacking}
+            known = dict(zip(self._words, words, strict=True))
+            side = known.pop(SIDE)
+            spelt_words = {variable_of(n): spelt_word(w) for n, w in known.items() if n not in lacking}
+            self._lack[key] = frozenset(
+                r.number
+                for r in self.plan.rowed
+                if side in r.variant.sides
+                for node in (r.variant.lowered.broken, r.variant.lowered.passive)
+                if absent & f.read_with(node, spelt_words)
+            )
+        return self._lack[key]
+
+    # ---- blocks --------------------------------------------------------------------------------------
+
+    def _found(self, look: Look, order: Any) -> tuple[Block, ...]:
+        live, state = self.live, look.state
+        facts = live.account_facts.get(state.id, {})
+        currency = str(facts.get("account.currency", ""))
+        trader, strategy = str(order.get("order.trader", "NONE")), str(order.get("order.strategy", "NONE"))
+        base = (self.epoch,)
+        return (
+            self._block("single", currency, base, look),
+            self._block("account", state.id, (*base, state.facts_version), look),
+            self._block("instrument", f"{look.symbol} {currency}", (*base, live.instrument_version[look.symbol]), look),
+            self._block("trader", trader, (*base, live.trader_version[trader]), look),
+            self._block("strategy", strategy, base, look),
+        )
+
+    def _block(self, place: Place, key: str, stamp: tuple[Any, ...], look: Look) -> Block:
+        live = self.live
+        if self._timed[place]:
+            stamp = (*stamp, live.time_epoch)
+        found = self._blocks[place].get(key)
+        if (
+            found is not None
+            and found.stamp == stamp
+            and (found.expires is None or live.snapshot.time <= found.expires)
+        ):
+            return found
+        if found is not None:
+            self.memory.drop(found.kept)
+        made = self._blocks[place][key] = self._made(place, stamp, look)
+        return made
+
+    def _made(self, place: Place, stamp: tuple[Any, ...], look: Look) -> Block:
+        values: dict[int, Any] = {}
+        kept: list[int] = []
+        addresses: list[int] = []
+        off: set[int] = set()
+        for cell in self.plan.by_place[place]:
+            found = self._fitting(cell, look)
+            if found is None:
+                off |= self._users[cell.number]
+                addresses.append(self._zero if cell.leaf.kind in ("number", "raw") else self._false)
+                continue
+            values[cell.number] = found
+            if isinstance(found, int):
+                kept.append(self.memory.kept(found))
+                addresses.append(kept[-1])
+            else:
+                addresses.append(self.memory.symbol(found))
+        if place == "instrument":
+            facts = self.live.instruments.get(look.symbol, {})
+            off |= {number for number, groups in self._grouped if not facts.get(groups)}
+        expires = self.live.expiry(look.symbol) if place == "instrument" else None
+        packed = struct.pack(f"{len(addresses)}Q", *addresses)
+        dead = frozenset(n for n, test in enumerate(self._tests[place]) if test is not None and test(values))
+        return Block(stamp, expires, packed, kept, frozenset(off), dead)
+
+    def _fitting(self, cell: Cell, look: Look) -> int | str | None:
+        """What a cell holds; None where its value is not known or does not fit."""
+        try:
+            found = look.value(cell)
+        except MissingFactError:
+            return None
+        return self.bounds.scaled(cell, found) if isinstance(found, Fraction) else spelt(found)
+
+    def _ruling(self, rowed: Rowed, place: Place) -> Callable[[Values], bool] | None:
+        """Whether values of one place alone rule a variant out; None where they never can."""
+        names = {f"k{n}": f"v[{c.number}]" for n, c in enumerate(rowed.cells) if c.place == place}
+        tests = [
+            f.python(part, names)
+            for part in f.conjuncts(rowed.variant.lowered.broken)
+            if (read := set(f.variables(part))) and read <= names.keys()
+        ]
+        if not tests:
+            return None
+        held = eval(f"lambda v: {' and '.join(tests)}")  # noqa: S307 - text made of numbered cells and plain words
+
+        def ruled_out(values: Values) -> bool:
+            try:
+                return not held(values)
+            except KeyError:
+                return False
+
+        return ruled_out
+
+    # ---- sums and the rest of the line ---------------------------------------------------------------
+
+    def _rest(self, way: Way, look: Look, state: Account, off: frozenset[int]) -> tuple[bytes, frozenset[int]]:
+        slots = [self._zero] * len(self._last)
+        if not way.needed:
+            return self._last_slots.pack(*slots), off
+        ends = ends_of(state, look.symbol)
+        sums = self.sums.of(state)
+        found: int | str | None
+        for place, cell in way.needed:
+            if cell.place == "sum":
+                found = self._sum(cell, look, ends, sums)
+            elif cell.place == "line":
+                found = self._line(cell, state, look, ends)
+            else:
+                found = self._filled(cell, look)
+            if found is None or (isinstance(found, int) and not self.bounds.admits(cell.number, found)):
+                off |= self._users[cell.number]
+            else:
+                slots[place] = self.memory.integer(found) if isinstance(found, int) else self.memory.symbol(found)
+        return self._last_slots.pack(*slots), off
+
+    def _sum(self, cell: Cell, look: Look, ends: Ends | None, sums: Sums) -> int | None:
+        state = look.state
+        if cell.scope == "own":
+            if cell.leaf.what in ("others", "others-mixed"):
+                return 0
+            return self.sums.own(cell, state, look.symbol, ends)
+        running = sums.running.get(cell.number) or self.sums.running(sums, cell, state)
+        group = "" if cell.scope == "all" else self.live.instruments.get(look.symbol, {}).get(cell.scope)
+        if running.unknown.get(group):  # type: ignore[arg-type]
+            return None
+        total: int = running.totals.get(group, 0)  # type: ignore[arg-type]
+        share = running.shares.get(look.symbol)
+        if cell.leaf.what in ("term", "old"):
+            # a name the account has nothing of is not in the total, but is among the positions once ordered
+            if share is not None:
+                return total
+            more = self.sums.own(cell, state, look.symbol, ends)
+            return None if more is None else total + more
+        return total if share is None else total - (share[1] or 0)
+
+    def _line(self, cell: Cell, state: Account, look: Look, ends: Ends | None) -> int | str | None:
+        what = cell.leaf.what
+        if what in ("term", "counted"):
+            quick = self._quick[cell.number]
+            return self._fitting(cell, look) if quick is None or ends is None else self.bounds.scaled(cell, quick(ends))
+        if ends is None:
+            return None
+        if what == "held":
+            return ends.held
+        if what == "low":
+            return ends.low
+        if what == "high":
+            return ends.high
+        return self._valued(cell, state, look, ends)
+
+    def _valued(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
+        """What the name contributes at an end, or for one share more."""
+        what = cell.leaf.what
+        try:
+            units = self.sums.units(cell, look)
+            if units is None:
+                return self._by_reference(cell, state, look, ends)
+        except MissingFactError:
+            return None
+        up, down = units
+        if what == "slope":
+            return up if up == -down else self._by_reference(cell, state, look, ends)
+        if what == "still" and ends.working:
+            return None
+        at = ends.low if what == "at-low" else ends.high if what == "at-high" else ends.held
+        return up * at if at > 0 else -down * at
+
+    def _by_reference(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
+        """The same by the reference meaning, for what has no unit values."""
+        what, atoms, reading = cell.leaf.what, cell.leaf.atoms, look.reading(cell.entity)
+        low, high = end_fills(state, look.symbol)
+        if what == "slope":
+            one = {("order", str(look.order["order.id"])): Fraction(1)}
+            orders = (look.order,)
+            step = excess_of(atoms, look.symbol, reading, one, orders)
+            step -= excess_of(atoms, look.symbol, reading, {}, orders)
+            return self.bounds.exact(cell, step if look.order[SIDE] == "buy" else -step)
+        if what == "still" and ends.working:
+            return None
+        fills = {"at-low": low, "at-high": high}.get(what, {})
+        return self.bounds.exact(cell, excess_of(atoms, look.symbol, reading, fills, ()))
+
+    def _filled(self, cell: Cell, look: Look) -> int | str | None:
+        """A sum over the day's fills; nearly always of an account that has none."""
+        if not self.live.fills.any_of(look.state.id):
+            return 0
+        return self._fitting(cell, look)
+
+    # ---- findings ------------------------------------------------------------------------------------
+
+    def subject(self, rule: str, order: Facts) -> str:
+        """The one subject of a rule of the row, empty where its key is not known."""
+        kind = next(r.for_each for r in self.plan.rules if r.id == rule)
+        if kind == "order":
+            return str(order["order.id"])
+        if kind == "account":
+            return str(order["order.account"])
+        if kind == "trader":
+            return str(order.get("order.trader", "NONE"))
+        symbol = str(order["order.symbol"])
+        if kind in NAMED:
+            return symbol
+        groups = self.live.vocabulary.entities[kind].groups
+        return str(self.live.instruments.get(symbol, {}).get(groups, ""))
+
+    def off_rules(self, off: Iterable[int]) -> frozenset[str]:
+        """The rules that take the exact verdict when these variants are switched off."""
+        return frozenset(self.rule_of[n].id for n in off)
+
+    def close(self) -> None:
+        """Give CLIPS's memory back."""
+        for blocks in self._blocks.values():
+            for block in blocks.values():
+                self.memory.drop(block.kept)
+        self.memory.close()
+        self.session.close()

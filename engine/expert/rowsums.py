@@ -1,0 +1,235 @@
+"""Running sums over an account's names, as integers, brought up to date by what events touched.
+
+In: the live facts and the cells that are sums. Out: for a cell the total of a group and the share of one name.
+Guaranteed: equal to `worst.Totals` at the cell's scale; a total with a share that is not known is not known. Refused:
+nothing. Why integers and unit values: after a reservation one name of one account has changed, and its share must cost
+microseconds. Before: `rowlook.py`, `rowvalues.py`. After: `rows.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, cast
+
+from lexorder.engine.evaluate import Point, value
+from lexorder.engine.expert.atoms import Atom
+from lexorder.engine.expert.live import Account, Live
+from lexorder.engine.expert.rowlook import DERIVED, Ends, Look, ends_of, unit_places, unit_values, working_values
+from lexorder.engine.expert.rowplan import Cell, RowPlan, places
+from lexorder.engine.expert.rowvalues import Bounds
+from lexorder.engine.expert.worst import convex_share, linear_share, mixed_share
+from lexorder.engine.names import Vocabulary
+from lexorder.engine.snapshot import BUY, MissingFactError
+from lexorder.engine.subjects import account_subject
+from lexorder.engine.terms import Aggregate, Term
+
+Units = tuple[int, int] | None
+Atoms = tuple[Atom, ...]
+Exact = tuple[Fraction, Fraction]
+_SHARES = {"old": linear_share, "others": convex_share, "others-mixed": mixed_share}
+
+
+@dataclass(slots=True)
+class Running:
+    """One sum: totals by group, and each name's group and share (None: not known)."""
+
+    totals: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+
+    def put(self, symbol: str, group: str | None, share: int | None) -> None:
+        """A name's share now; no group: the name is not counted."""
+        old = self.shares.pop(symbol, None)
+        if old is not None:
+            self._add(old[0], old[1], -1)
+        if group is not None:
+            self.shares[symbol] = (group, share)
+            self._add(group, share, 1)
+
+    def _add(self, group: str, share: int | None, sign: int) -> None:
+        if share is None:
+            self.unknown[group] = self.unknown.get(group, 0) + sign
+        else:
+            self.totals[group] = self.totals.get(group, 0) + sign * share
+
+
+@dataclass(slots=True)
+class Sums:
+    """The sums of one account that were asked for, by cell, and how much of the account's log they have seen."""
+
+    running: dict[int, Running] = field(default_factory=dict)
+    stamp: tuple[Any, ...] = ()
+    seen: int = 0
+    expires: datetime | None = None
+
+
+@dataclass(slots=True)
+class Valued:
+    """Unit values of one name, by the number of the atoms and by cell, good while its facts stay."""
+
+    stamp: tuple[Any, ...]
+    expires: datetime | None
+    exact: dict[int, Exact] = field(default_factory=dict)
+    units: dict[int, Units] = field(default_factory=dict)
+
+
+class Summing:
+    """All sums of a book of rows."""
+
+    def __init__(self, live: Live, bounds: Bounds, plan: RowPlan) -> None:
+        self.live = live
+        self.bounds = bounds
+        cells = plan.by_place["sum"]
+        self.cells = {c.number: c for c in cells}
+        self.epoch = 0
+        self.timed = any(c.timed for c in (*cells, *plan.by_place["line"]))
+        numbers: dict[Atoms, int] = {}
+        of_line = [c for c in plan.by_place["line"] if c.leaf.atoms]
+        self._atoms = {c.number: numbers.setdefault(c.leaf.atoms, len(numbers)) for c in (*cells, *of_line)}
+        self._places = [unit_places(atoms, live.vocabulary) for atoms in numbers]
+        self.personal = any(_reads_account(c, live.vocabulary) for c in cells)
+        self._accounts: dict[str, Sums] = {}
+        self._valued: dict[tuple[str, str], Valued] = {}
+
+    # ---- asking ------------------------------------------------------------------------------------
+
+    def of(self, state: Account) -> Sums:
+        """The sums of an account, those known so far brought up to date."""
+        live = self.live
+        sums = self._accounts.get(state.id)
+        if sums is None:
+            sums = self._accounts[state.id] = Sums()
+        clock = live.time_epoch if self.timed else 0
+        stamp = (state.logs, self.epoch, state.facts_version if self.personal else 0, clock)
+        if sums.stamp != stamp or (sums.expires is not None and live.snapshot.time > sums.expires):
+            sums.running.clear()
+            sums.expires = None
+        elif sums.seen != len(state.log):
+            for symbol in dict.fromkeys(state.log[sums.seen :]):
+                ends = ends_of(state, symbol)
+                for number, running in sums.running.items():
+                    self._update(running, self.cells[number], (state, symbol, ends), sums)
+        sums.stamp, sums.seen = stamp, len(state.log)
+        return sums
+
+    def running(self, sums: Sums, cell: Cell, state: Account) -> Running:
+        """One sum of an account, built when first asked for."""
+        found = sums.running.get(cell.number)
+        if found is None:
+            found = sums.running[cell.number] = Running()
+            for symbol in state.symbols():
+                self._update(found, cell, (state, symbol, ends_of(state, symbol)), sums)
+        return found
+
+    def own(self, cell: Cell, state: Account, symbol: str, ends: Ends | None) -> int | None:
+        """The share of one name alone."""
+        return self._share(cell, state, symbol, ends, None)
+
+    # ---- working out -------------------------------------------------------------------------------
+
+    def _update(self, running: Running, cell: Cell, name: tuple[Account, str, Ends | None], sums: Sums) -> None:
+        state, symbol, ends = name
+        if symbol not in state.positions and not state.working_of.get(symbol):
+            running.put(symbol, None, None)
+            return
+        group: Any = ""
+        if cell.scope != "all":
+            group = self.live.instruments.get(symbol, {}).get(cell.scope)
+            if not isinstance(group, str) or not group:
+                running.put(symbol, None, None)  # in no group: no subject counts it
+                return
+        running.put(symbol, group, self._share(cell, state, symbol, ends, sums))
+
+    def _share(self, cell: Cell, state: Account, symbol: str, ends: Ends | None, sums: Sums | None) -> int | None:
+        if ends is None:
+            return None
+        look = Look(self.live, state, symbol, {"order.symbol": symbol, "order.account": state.id})
+        until = self._valued_of(look).expires
+        if sums is not None and until is not None:
+            sums.expires = until if sums.expires is None else min(sums.expires, until)
+        try:
+            if cell.leaf.what == "term":
+                return self._settled(cell, state, look, ends)
+            return self._moving(cell, state, look, ends)
+        except MissingFactError:
+            return None
+
+    def _settled(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
+        """A sum that no fill changes."""
+        term = cast(Aggregate, cell.leaf.term)
+        if term.collection == "working_order" and not ends.working:
+            return 0
+        seen = self.live.alone(state.id, look.symbol)
+        stack = (account_subject(seen), look.subject(cell.entity))
+        found = value(cast(Term, term), Point(seen, stack, {}, DERIVED))
+        return self.bounds.exact(cell, cast(Fraction, found))
+
+    def _moving(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
+        atoms = cell.leaf.atoms
+        units = self.units(cell, look)
+        if units is None or (cell.leaf.what == "others-mixed" and ends.working):
+            share = _SHARES[cell.leaf.what](atoms, look.symbol, look.reading(cell.entity))
+            return self.bounds.exact(cell, share)
+        up, down = units
+        if cell.leaf.what == "old":
+            return self._linear(cell, state, look, ends, units)
+        low, high = ends.low, ends.high
+        return max(up * low if low > 0 else -down * low, up * high if high > 0 else -down * high)
+
+    def _linear(self, cell: Cell, state: Account, look: Look, ends: Ends, units: tuple[int, int]) -> int | None:
+        up, down = units
+        if up != -down:
+            share = linear_share(cell.leaf.atoms, look.symbol, look.reading(cell.entity))
+            return self.bounds.exact(cell, share)
+        total = up * ends.held
+        for order in state.working_of.get(look.symbol, ()):
+            none, each = working_values(cell.leaf.atoms, order, look, cell.entity)
+            start, step = self.bounds.exact(cell, none), self.bounds.exact(cell, each)
+            if start is None or step is None:
+                return None
+            quantity: Any = order["working_order.quantity"]
+            slope = step + (up if order["working_order.side"] == BUY else -up)
+            total += start + max(0, slope * quantity.numerator)
+        return total
+
+    # ---- unit values -------------------------------------------------------------------------------
+
+    def units(self, cell: Cell, look: Look) -> Units:
+        """Unit values at a cell's scale; None where its atoms have none. Raises MissingFactError."""
+        number = self._atoms[cell.number]
+        reads = self._places[number]
+        if reads is None or not reads <= {"instrument", "single", "account"}:
+            return None
+        if "account" in reads:
+            return self._scaled(cell, unit_values(cell.leaf.atoms, look, cell.entity))
+        valued = self._valued_of(look)
+        if cell.number not in valued.units:
+            if number not in valued.exact:
+                valued.exact[number] = unit_values(cell.leaf.atoms, look, cell.entity)
+            valued.units[cell.number] = self._scaled(cell, valued.exact[number])
+        return valued.units[cell.number]
+
+    def _scaled(self, cell: Cell, both: Exact) -> Units:
+        up, down = (self.bounds.exact(cell, x) for x in both)
+        return None if up is None or down is None else (up, down)
+
+    def _valued_of(self, look: Look) -> Valued:
+        live = self.live
+        currency = str(live.account_facts.get(look.state.id, {}).get("account.currency", ""))
+        key = (look.symbol, currency)
+        clock = live.time_epoch if self.timed else 0
+        stamp = (live.instrument_version[look.symbol], self.epoch, clock)
+        found = self._valued.get(key)
+        stale = found is None or found.stamp != stamp
+        if found is None or stale or (found.expires is not None and live.snapshot.time > found.expires):
+            found = self._valued[key] = Valued(stamp, live.expiry(look.symbol))
+        return found
+
+
+def _reads_account(cell: Cell, vocabulary: Vocabulary) -> bool:
+    """Whether shares depend on facts of the account: then all are out of date with these."""
+    leaf = cell.leaf
+    terms = (leaf.term, *(t for a in leaf.atoms for t in (a.term, a.times.term)))
+    return any("account" in places(t, vocabulary) for t in terms if t is not None)
