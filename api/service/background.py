@@ -1,7 +1,7 @@
-"""Slow work beside the event loop: loading rule books, running their tests, verifying the ledger.
+"""Slow work beside the event loop: joining rule books, measuring limits, verifying the ledger.
 
-In: a function that changes nothing the loop reads. Out: its result. Guaranteed: one such work at a time, so that
-orders keep a processor; at most `WAITING_MAX` wait. Refused by `Problem`: 503 `busy`. Before: nothing.
+In: a function that changes nothing the loop reads. Out: its result. Guaranteed: in one lane one work at a time, so
+that orders keep a processor; at most `WAITING_MAX` wait. Refused by `Problem`: 503 `busy`. Before: nothing.
 After: `routes_rulebooks.py`, `routes_limits.py`, `routes_ledger.py`.
 """
 

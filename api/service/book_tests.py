@@ -1,13 +1,12 @@
 """The examples inside a rule book, run as the condition of its activation; findings for those who write rules.
 
 In: a rule book; a `RuleFileError`. Out: `Tested`, which names what differs; findings as plain data. Guaranteed: every
-example of every rule is run once for a book, however often it is asked; an example that cannot be run has failed.
-Refused by `Problem`: 409 `tests-fail`. Before: `engine/examples.py`. After: `routes_rulebooks.py`.
+example of every rule is run; an example that cannot be run has failed. Refused by `Problem`: 409 `tests-fail`.
+Before: `engine/examples.py`. After: `book_process.py`, `routes_rulebooks.py`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,6 @@ from lexorder.api.service.problems import FINDINGS_MAX, Problem
 from lexorder.engine import examples
 from lexorder.engine.errors import RuleFileError
 from lexorder.engine.rulebook import RuleBook
-
-REMEMBERED = 64
-"""Books whose results are kept; a book never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +62,6 @@ class Tested:
         if self.failed:
             named = [{"rule": f.rule, "example": f.example} for f in self.failed[:FINDINGS_MAX]]
             raise Problem(409, "tests-fail", "Examples of this rule book fail.", failures=named)
-
-
-class BookTests:
-    """Results by book."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, Tested] = OrderedDict()
-
-    def run(self, identifier: str, book: RuleBook) -> Tested:
-        """The results of a book; slow the first time."""
-        found = self._known.get(identifier)
-        if found is None:
-            found = self._known[identifier] = results_of(book)
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        return found
 
 
 def results_of(book: RuleBook) -> Tested:

@@ -4,11 +4,14 @@ In: texts of rule files. Out: findings, results of examples, what changed, who d
 loads is kept, only one whose examples all pass is asked for or activated, and only by two persons; until the second
 agrees the old book decides. Refused by `Problem`: what `rule_books.py` refuses; 422 with findings for texts that are no
 rules, `bad-file-name`; 409 `tests-fail` naming the examples, `second-person-required`; 403 `not-an-approver`.
-Before: `rule_books.py`, `book_tests.py`. After: `app.py`.
+Before: `rule_books.py`, `book_process.py`. After: `app.py`.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -16,21 +19,26 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.access import require
 from lexorder.api.service.background import Background
-from lexorder.api.service.book_tests import BookTests, Tested, findings_of
+from lexorder.api.service.book_process import Found, Job, process_for
+from lexorder.api.service.book_tests import Tested, findings_of
 from lexorder.api.service.limit_book import Limit
 from lexorder.api.service.principal import Principal, second_person
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.routes_state import place
-from lexorder.api.service.rule_books import Uploaded, changes, open_rules, read_folder
+from lexorder.api.service.rule_books import Uploaded, read_folder
 from lexorder.api.service.service import Service
 from lexorder.api.service.views import sees_all
 from lexorder.engine.desk import shipped_rules
 from lexorder.engine.errors import RuleFileError
-from lexorder.engine.rulebook import RuleBook
 
 KIND = "rulebook"
 FILES_MAX = 200
 LIBRARY = "library"
+ASKABLE = ("uploaded", "retired", "rejected")
+"""States in which a book may be asked for."""
+
+REMEMBERED = 64
+"""Books whose results are kept; a book never changes."""
 
 FileName = Annotated[str, Field(max_length=120, pattern=r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$")]
 Words = Annotated[str, Field(max_length=500)]
@@ -70,8 +78,10 @@ class _Desk:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.process = process_for(service.vocabulary)
+        self.reading_lane = Background()
         self.background = Background()
-        self.tests = BookTests()
+        self._results: OrderedDict[str, Found] = OrderedDict()
 
     # ---- routes ----------------------------------------------------------------------------------
 
@@ -106,14 +116,13 @@ class _Desk:
             """
             books = self.service.floor.books
             found = books.find(id)
-            old, new = await self.background.run(lambda: (books.book(books.active), books.book(found.id)))
-            changed = await self.background.run(lambda: changes(old, new))
+            job = Job(found.files, against=books.find("active").files)
+            known = await self._read(job)
+            told = known.changes or {}
             if sees_all(who.role):
-                return {**found.shown(), "texts": dict(found.files), "changes": changed}
-            known = open_rules(old) | open_rules(new)
-            told = {kind: [rule for rule in rules if rule in known] for kind, rules in changed.items()}
-            texts = dict(found.files) if len(open_rules(new)) == len(new.versions) else None
-            return {**found.shown(), "texts": texts, "changes": told}
+                return {**found.shown(), "texts": dict(found.files), "changes": told}
+            shown = {kind: [rule for rule in rules if rule in known.open_rules] for kind, rules in told.items()}
+            return {**found.shown(), "texts": dict(found.files) if known.all_open else None, "changes": shown}
 
     def trying(self, routes: APIRouter) -> None:
         """What changes nothing but the shelf."""
@@ -144,10 +153,8 @@ class _Desk:
             who: Annotated[Principal, Depends(require("/v1/rulebooks/{id}/test"))],
         ) -> dict[str, Any]:
             """Run every example of every rule."""
-            books = self.service.floor.books
-            found = books.find(id)
-            results = await self._tested(found)
-            return results.shown(None if sees_all(who.role) else open_rules(books.book(found.id)))
+            known = await self._tested(self.service.floor.books.find(id))
+            return _tests(known).shown(None if sees_all(who.role) else known.open_rules)
 
     def deciding(self, routes: APIRouter) -> None:
         """What two persons do."""
@@ -187,34 +194,40 @@ class _Desk:
         return ("", 0) if desk is None else (desk.book.hash, len(desk.book.versions))
 
     async def _upload(self, texts: Texts, who: Principal) -> dict[str, Any]:
-        files, floor = _all_texts(texts), self.service.floor
-        floor.books.room()
-        book = await self.background.run(lambda: floor.books.load(files))
+        files = _all_texts(texts)
+        self.service.floor.books.room()
+        known = await self._read(Job(files))
         books = self.service.floor.books
-        if book.hash in books.uploaded:
-            return {**books.find(book.hash).shown(), "status": "known"}
-        books.loaded[book.hash] = book
-        told = {"name": texts.name, "files": files, "rules": len(book.versions)}
-        return {**await self._step(book.hash, who, action="upload", **told), "status": "uploaded"}
+        if known.hash in books.uploaded:
+            return {**books.find(known.hash).shown(), "status": "known"}
+        told = {"name": texts.name, "files": files, "rules": known.rules}
+        return {**await self._step(known.hash, who, action="upload", **told), "status": "uploaded"}
 
-    async def _lint(self, files: Any) -> dict[str, Any]:
-        books = self.service.floor.books
+    async def _lint(self, files: Mapping[str, str]) -> dict[str, Any]:
         try:
-            book: RuleBook = await self.background.run(lambda: books.load(files))
+            known = await self._read(Job(files))
         except RuleFileError as error:
             return {"ok": False, "findings": findings_of(error), "count": len(error.problems), "rules": 0}
-        return {"ok": True, "findings": [], "count": 0, "rules": len(book.versions), "id": book.hash}
+        return {"ok": True, "findings": [], "count": 0, "rules": known.rules, "id": known.hash}
 
-    async def _tested(self, uploaded: Uploaded) -> Tested:
-        books = self.service.floor.books
-        return await self.background.run(lambda: self.tests.run(uploaded.id, books.book(uploaded.id)))
+    async def _read(self, job: Job) -> Found:
+        return await self.reading_lane.run(partial(self.process.run, job))
+
+    async def _tested(self, uploaded: Uploaded) -> Found:
+        """The book with the results of its examples, run once for a book."""
+        known = self._results.get(uploaded.id)
+        if known is None:
+            known = self._results[uploaded.id] = await self._read(Job(uploaded.files, examples=True))
+            while len(self._results) > REMEMBERED:
+                self._results.popitem(last=False)
+        return known
 
     async def _ask(self, identifier: str, who: Principal, reason: str) -> dict[str, Any]:
-        found = self.service.floor.books.find(identifier, "uploaded", "retired", "rejected")
-        results = await self._tested(found)
+        found = self.service.floor.books.find(identifier, *ASKABLE)
+        results = _tests(await self._tested(found))
         results.require()
         await self._prepared(found.id)
-        found = self.service.floor.books.find(found.id, "uploaded", "retired", "rejected")
+        found = self.service.floor.books.find(found.id, *ASKABLE)
         return await self._step(found.id, who, action="request", reason=reason, tests=results.passed)
 
     async def _approve(self, identifier: str, who: Principal) -> dict[str, Any]:
@@ -243,6 +256,12 @@ class _Desk:
         record = await self.service.step(KIND, identifier, "", self.service.stamp(who, id=identifier, **told))
         shown = self.service.floor.books.find(identifier).shown()
         return {**shown, "recorded": place(self.service, record)}
+
+
+def _tests(known: Found) -> Tested:
+    """The results of a job that asked for them."""
+    assert known.tested is not None
+    return known.tested
 
 
 def _all_texts(texts: Texts) -> dict[str, str]:

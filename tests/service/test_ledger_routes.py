@@ -6,9 +6,11 @@ import asyncio
 import json
 import sqlite3
 import stat
+from functools import partial
 from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from lexorder.api.service.heads_task import KEY_FILE, HeadsTask
@@ -61,6 +63,7 @@ def test_the_signed_head_is_signed(told):
     head = told.get("/v1/ledger/head")
     signed = Head(**head["signed"])
     key = load_pem_public_key(head["public_key"].encode())
+    assert isinstance(key, Ed25519PublicKey)
     assert verified(signed, key)
     assert signed.root == tree_root([r.hash for r in records(told)][: signed.size]).hex()
     folder = told.settings.second_place
@@ -175,14 +178,20 @@ def heads(house):
     return read_heads(house.settings.second_place / "heads-0.jsonl")
 
 
+def signed(house, size):
+    """Whether the newest head has so many records."""
+    return heads(house)[-1].size == size
+
+
 def test_heads_are_signed_while_records_come_and_at_the_end(tmp_path):
     house = House(tmp_path, head_every_s=0.1).furnished()
     try:
+        ledger, size = house.service.ledger, 0
+        assert ledger is not None
         for n in range(3):
-            before = len(heads(house))
             house.check(id=f"o{n}", quantity=1)
-            house.until(lambda known=before: len(heads(house)) > known)
-        size = house.service.ledger.committed
+            size = ledger.committed
+            house.until(partial(signed, house, size))
         assert heads(house)[-1].size == size
         house.run(asyncio.sleep(0.3))
         assert len({h.size for h in heads(house)}) == len(heads(house))  # nothing new, nothing signed

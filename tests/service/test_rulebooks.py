@@ -9,10 +9,12 @@ import pytest
 
 from lexorder.api.service import rule_books
 from lexorder.api.service.background import WAITING_MAX, Background
-from lexorder.api.service.book_tests import BookTests, results_of
+from lexorder.api.service.book_process import BookProcess, Job, found_in, process_for
+from lexorder.api.service.book_tests import results_of
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rule_books import RuleBooks, changes, open_rules, read_folder
 from lexorder.engine.desk import shipped_rules
+from lexorder.engine.errors import RuleFileError
 from lexorder.engine.examples import run
 from tests.service.house import RULES, Outage, state_of
 from tests.worlds import VOCABULARY
@@ -147,13 +149,78 @@ def test_the_results_are_those_of_the_command():
     assert mine.untested == ("issuer-weight", "large-order", "very-large-order")
 
 
-def test_a_book_is_tested_once(monkeypatch):
-    asked = []
-    monkeypatch.setattr("lexorder.api.service.book_tests.results_of", lambda b: asked.append(b) or results_of(b))
-    rules = RuleBooks(VOCABULARY).load({"a.yaml": EXTRA})
-    tests = BookTests()
-    assert tests.run("x", rules) == tests.run("x", rules)
-    assert len(asked) == 1
+def test_a_book_is_tested_once(house, monkeypatch):
+    identifier = uploaded(house, EXTRA)
+    asked, known = [], BookProcess.run
+
+    def counted(self, job):
+        asked.append(job.examples)
+        return known(self, job)
+
+    monkeypatch.setattr(BookProcess, "run", counted)
+    first, again = (house.post(f"/v1/rulebooks/{identifier}/test") for _ in range(2))
+    assert first == again
+    assert asked == [True]
+
+
+# ---- the process ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def process():
+    """A process of its own."""
+    made = BookProcess(VOCABULARY, longest_s=60)
+    yield made
+    made.close()
+
+
+JOBS = [
+    Job({"a": EXTRA}),
+    Job({"a": RULES, "b": WRONG}, examples=True),
+    Job({"a": RULES}, against={"b": RULES.replace("1_000", "999")}),
+    Job({"a": WATCHED}, examples=True, against={"b": EXTRA}),
+]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_process_finds_what_is_found_here(process, job):
+    assert process.run(job) == found_in(job, VOCABULARY)
+
+
+def test_findings_come_back_whole(process):
+    job = Job({"a": "- rule: x\n  title: t\n  require: ordr.quantity <= 3\n", "b": "- rule: y\n"})
+    with pytest.raises(RuleFileError) as theirs:
+        process.run(job)
+    with pytest.raises(RuleFileError) as ours:
+        found_in(job, VOCABULARY)
+    assert theirs.value.problems == ours.value.problems
+
+
+def test_a_process_that_dies_is_started_anew(process):
+    process.run(JOBS[0])
+    process._process.kill()
+    process._process.join()
+    assert process.run(JOBS[0]).rules == 1
+    process._wire.close()  # as when it dies between two looks
+    with pytest.raises(Problem) as lost:
+        process.run(JOBS[0])
+    assert (lost.value.status, lost.value.code) == (503, "rules-process-lost")
+    assert process.run(JOBS[0]).rules == 1
+
+
+def test_a_job_that_takes_too_long_is_given_up():
+    hasty = BookProcess(VOCABULARY, longest_s=0.0)
+    with pytest.raises(Problem) as late:
+        hasty.run(JOBS[0])
+    assert (late.value.status, late.value.code) == (503, "rules-timeout")
+    hasty.close()
+
+
+def test_one_process_serves_all_services_of_a_vocabulary():
+    assert process_for(VOCABULARY) is process_for(VOCABULARY)
+
+
+# ---- findings ---------------------------------------------------------------------------------
 
 
 def test_lint_tells_file_line_column_code_and_the_nearest_name(shared):
