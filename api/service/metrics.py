@@ -11,6 +11,7 @@ the ledger's writer thread, which nothing else shares. Before: `metric_families.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -180,6 +181,14 @@ class Metrics:
     def render(self) -> bytes:
         """The page of `/metrics`, in Prometheus' text format (`CONTENT_TYPE`). A source that fails is counted."""
         return b"".join(self.pieces())
+
+    async def paced(self) -> bytes:
+        """The same page, giving way to whatever else waits in the event loop after each figure."""
+        page = []
+        for piece in self.pieces():
+            page.append(piece)
+            await asyncio.sleep(0)
+        return b"".join(page)
 
     def pieces(self) -> Iterator[bytes]:
         """`render` in pieces of one figure each, so that an event loop can answer orders in between."""

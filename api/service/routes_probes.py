@@ -51,13 +51,13 @@ def router(service: Service) -> APIRouter:
         @routes.get("/metrics")
         async def open_metrics() -> Response:
             """Counts for Prometheus."""
-            return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+            return Response(await service.metrics.paced(), media_type=CONTENT_TYPE)
 
     else:
 
         @routes.get("/metrics")
         async def metrics(_who: Annotated[Principal, Depends(require("/metrics"))]) -> Response:
             """Counts for Prometheus."""
-            return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+            return Response(await service.metrics.paced(), media_type=CONTENT_TYPE)
 
     return routes

@@ -153,10 +153,26 @@ def test_a_network_policy_closes_both_directions(policy):
     assert all(rule.get("ports") for rule in policy["spec"]["egress"])
 
 
-def test_prometheus_finds_every_pod():
+def own_ports():
+    """The ports on which each worker answers alone: `api/service/serving.py` counts on from the public one."""
+    (told,) = [f["data"] for f in OBJECTS if called(f) == "ConfigMap/lexorder"]
+    port = container(named("StatefulSet", "lexorder"))["ports"][0]["containerPort"]
+    return [port + 1 + shard for shard in range(int(told["LEXORDER_WORKERS"]))]
+
+
+def test_every_worker_has_a_port_of_its_own_that_can_be_reached():
+    ports = {port["name"]: port["containerPort"] for port in container(named("StatefulSet", "lexorder"))["ports"]}
+    assert ports == {"http": 8000} | {f"shard-{n}": port for n, port in enumerate(own_ports())}
+    service = {port["name"]: port["port"] for port in named("Service", "lexorder-shards")["spec"]["ports"]}
+    assert service == ports
+    (opened,) = named("NetworkPolicy", "lexorder")["spec"]["ingress"][0]["ports"]
+    assert (opened["port"], opened["endPort"]) == (8000, max(own_ports()))
+
+
+def test_prometheus_finds_every_worker():
     job = document(DEPLOY / "prometheus" / "kubernetes.yml")["scrape_configs"][0]
-    (found,) = job["dns_sd_configs"]
     service = named("Service", "lexorder-shards")
-    assert found["names"] == [f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"]
-    assert found["port"] == service["spec"]["ports"][0]["port"]
+    for found in job["dns_sd_configs"]:
+        assert found["names"] == [f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"]
+    assert [found["port"] for found in job["dns_sd_configs"]] == own_ports()
     assert job["authorization"]["credentials_file"].startswith("/etc/prometheus/secrets/")

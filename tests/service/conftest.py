@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledger.conftest import server, url
+from tests.ledger.conftest import running_server, server, url
 from tests.service.border import Border, border
 from tests.service.house import House
 
-__all__ = ["guarded", "server", "url"]
+__all__ = ["guarded", "running_server", "server", "url"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The figures of the service, read back with Prometheus' own parser."""
 
+import asyncio
 import math
 import threading
 import timeit
@@ -176,6 +177,21 @@ def test_the_age_grows_when_nothing_comes():
     assert value(metrics, "lexorder_feed_age_seconds", feed="prices") == 90
 
 
+def test_a_feed_may_be_set_back_by_a_snapshot(metrics):
+    metrics.feed("prices", NOW)
+    metrics.heard("prices", NOW - 500)
+    assert value(metrics, "lexorder_feed_age_seconds", feed="prices") == 500
+    assert value(metrics, "lexorder_feed_events_total", feed="prices") == 1
+
+
+def test_a_doubtful_feed_is_shown_until_it_is_not(metrics):
+    metrics.doubtful(["prices", "fills"], {"fills": "a gap"})
+    assert value(metrics, "lexorder_feed_doubtful", feed="fills") == 1
+    assert value(metrics, "lexorder_feed_doubtful", feed="prices") == 0
+    metrics.doubtful(["prices", "fills"], {})
+    assert value(metrics, "lexorder_feed_doubtful", feed="fills") == 0
+
+
 def test_trading_states_are_counts_of_subjects_and_can_fall(metrics):
     metrics.trading_state("account", "HALTED", 3)
     metrics.trading_state("account", "HALTED", 1)
@@ -248,6 +264,7 @@ def test_labels_are_those_of_the_list(metrics):
     metrics.ledger_failure("ledger-full")
     metrics.feed("f", NOW)
     metrics.gap("f")
+    metrics.doubtful(["f"], ["f"])
     metrics.trading_state("firm", "HALTED", 1)
     metrics.rulebook("aa", 1)
     metrics.rebalance("traded", 1.0)
@@ -275,6 +292,25 @@ def test_the_page_in_pieces_is_the_page(metrics):
     ours = [piece for piece in metrics.pieces() if b"lexorder_" in piece]
     assert len(ours) == len(FAMILIES)
     assert b"".join(ours) in metrics.render()
+
+
+def test_the_page_gives_way_to_others(metrics):
+    turns = []
+
+    async def other():
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    async def both():
+        running = asyncio.create_task(other())
+        page = await metrics.paced()
+        running.cancel()
+        return page
+
+    page = asyncio.run(both())
+    assert page.count(b"# HELP lexorder_") == len(FAMILIES)
+    assert len(turns) >= len(FAMILIES)
 
 
 def test_the_process_is_measured_too(metrics):
