@@ -289,7 +289,7 @@ class _Study:
     def block(self, part: Part, term: Compare, at: Point, movers: tuple[list[Move], bool]) -> Piecewise:
         """The greatest excess over the states of some working orders, with the order under test or without."""
         working, filling = movers
-        if part.kind is TermClass.MIXED_INTEGER:
+        if not part.at_corners:
             return self.mixed(part, term, at, movers)
         found = []
         for fills in self.corners(part, working):

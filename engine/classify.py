@@ -250,6 +250,30 @@ def _aggregate(term: Aggregate) -> Bend:
     return bend_of(term.body)
 
 
+def peaks_at_corners(term: Term) -> bool:
+    """Whether a comparison's `lhs - rhs` is greatest at a corner of any box of fills.
+
+    Linear and convex ones are. So is a limit on `sum(h where h > c)` over groups with `h` linear or convex in fills and
+    `c` a fact of at least 0: what a group adds is 0 up to `c` and `h` beyond, which never falls as `h` rises, and `h`
+    is greatest at a corner. A comparison not shown to be so may peak in between.
+    """
+    if _conjunct(term).term_class is not TermClass.MIXED_INTEGER:
+        return True
+    if not isinstance(term, Compare) or term.op not in {"<", "<="} or depends_on_fills(term.right):
+        return False
+    left = term.left
+    return isinstance(left, Aggregate) and left.kind == "sum" and _over_groups(left) and _above_a_bar(left)
+
+
+def _above_a_bar(term: Aggregate) -> bool:
+    """Whether a sum takes each member's amount where that same amount is above a fact of at least 0."""
+    where, body = term.where, term.body
+    if body is None or not isinstance(where, Compare) or where.op not in {">", ">="} or where.left != body:
+        return False
+    bar = where.right
+    return not depends_on_fills(bar) and signs(bar).nonnegative and bend_of(body).curve in {Curve.AFFINE, Curve.CONVEX}
+
+
 # ---- separability ------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from lexorder.engine.classify import classify, separable
+from lexorder.engine.classify import classify, peaks_at_corners, separable
 from lexorder.engine.evaluate import Fills, Point, value
 from lexorder.engine.judge import (
     Derivations,
@@ -59,7 +59,10 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One conjunct of a requirement and what is known about it before any order comes."""
+    """One conjunct of a requirement and what is known about it before any order comes.
+
+    `at_corners`: its worst state is one where each order is filled whole or not at all.
+    """
 
     term: Term
     measured: bool
@@ -69,6 +72,7 @@ class Part:
     reads_holdings: bool
     reads_filled: bool
     inputs: tuple[Field, ...]
+    at_corners: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def part_of(term: Term) -> Part:
         reads_holdings="position.after.quantity" in names,
         reads_filled=bool(names & {"order.filled", "working_order.filled"}),
         inputs=tuple(dict.fromkeys(_given(term))),
+        at_corners=peaks_at_corners(term),
     )
 
 
@@ -347,7 +352,7 @@ def narrowed(at: Point, symbol: str) -> Point:
 
 def greatest_excess(part: Part, term: Compare, at: Point, able: Sequence[Move]) -> tuple[Fraction, Fills]:
     """The greatest excess over a block of orders."""
-    corners = part.kind is not TermClass.MIXED_INTEGER
+    corners = part.at_corners
     count = prod(2 if corners else int(m.quantity) + 1 for m in able)
     if corners and not part.reads_filled and count > FEW and len({m.symbol for m in able}) == 1:
         return _at_ends(term, at, able)

@@ -6,11 +6,11 @@ means, and whether trading is stopped now. Guaranteed: exact; levels are cut to 
 less 13% is 4,651.5072, published 4,651.50). Refused: MissingFactError where a fact is absent.
 
 Source: NYSE Rule 7.12 and its equals at every exchange (SR-NYSE-2011-48, 77 FR 33531; in operation since 2013-04-08,
-78 FR 8646). A decline of level 1 or 2 stops trading for 15 minutes, once a day: after a halt of a level only a higher one stops it
-again, so that a halt already made must be known (`session.level_1_time`, `session.level_2_time`). From 15:25 on, or 35
-minutes before an early close, neither does: investor.gov and the exchanges' own questions and answers say "at or after
-3:25"; the rule's words can be read to admit the instant of 15:25:00 itself. Level 3 stops trading for the rest of the
-day whenever it is reached.
+78 FR 8646). A decline of level 1 or 2 stops trading for 15 minutes, once a day: after a halt of a level only a higher
+one stops it again, so that a halt already made must be known (`session.level_1_time`, `session.level_2_time`). From
+15:25 on, or 35 minutes before an early close, neither does: investor.gov and the exchanges' own questions and answers
+say "at or after 3:25"; the rule's words can be read to admit the instant of 15:25:00 itself. Level 3 stops trading for
+the rest of the day whenever it is reached.
 Before: `reading.py`. After: rules on `session.market_wide_halt`.
 """
 
