@@ -7,13 +7,16 @@ Refused: nothing here. Before: `service.py`, `orders.py`, `routes_*.py`. After: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version as installed
 from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from lexorder.api.service import (
     batch,
@@ -34,6 +37,7 @@ from lexorder.api.service import (
     routes_trading,
     stream,
 )
+from lexorder.api.service.document import document_of
 from lexorder.api.service.guard import Guard
 from lexorder.api.service.joining import state_of
 from lexorder.api.service.peers import Answer, Peers
@@ -99,7 +103,9 @@ def create_app(service: Service) -> Application:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=_operation,
     )
+    app.openapi = partial(_document, app, service)  # type: ignore[method-assign]
     app.state.service = service
     app.state.access = service.access
     problems.install(app)
@@ -109,6 +115,19 @@ def create_app(service: Service) -> Application:
     checks = {orders.PATH: orders.OrderCheck(service).answer, batch.PATH: batch.BatchCheck(service, words).answer}
     app.raw = {path: orders.RawRoute(service, path, answer, words) for path, answer in checks.items()}
     return app
+
+
+def _document(app: Application, service: Service) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = document_of(app, service.vocabulary)
+    return app.openapi_schema
+
+
+def _operation(route: APIRoute) -> str:
+    """The name of an operation in the API document: its method and path, so that no two are alike."""
+    words = re.findall(r"[a-z]+", route.path_format.removeprefix("/v1"))
+    return "_".join((min(route.methods or {"get"}).lower(), *words))
 
 
 def guarded(service: Service) -> Guard:

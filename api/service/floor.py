@@ -209,13 +209,25 @@ class Floor:
 
     def decide(self, orders: tuple[Facts, ...]) -> Decision:
         """Decide orders of one account together, with trading states and doubtful feeds heeded."""
+        stopped = self._stopped(orders)
+        if stopped is not None:
+            return stopped
         desk = self.standing
-        for order in orders:
-            stop = self.states.stops(order) if self.states.halted else None
-            if stop is not None:
-                return self._halted(orders, stop)
         decision = desk.check(orders[0]) if len(orders) == 1 else desk.check_basket(orders)[0]
         return self._doubting(decision) if self.doubts else decision
+
+    def heeding(self, orders: tuple[Facts, ...], decision: Decision) -> Decision:
+        """A decision of the desk with trading states and doubtful feeds heeded."""
+        return self._stopped(orders) or (self._doubting(decision) if self.doubts else decision)
+
+    def _stopped(self, orders: tuple[Facts, ...]) -> Decision | None:
+        """The refusal of orders that fall under a halt."""
+        if self.states.halted:
+            for order in orders:
+                stop = self.states.stops(order)
+                if stop is not None:
+                    return self._halted(orders, stop)
+        return None
 
     def reserve(self, order: Facts) -> None:
         """An approved order counts as working from now on, until the OMS tells more about it."""

@@ -246,7 +246,7 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["rebalances"])
     rebalances = Rebalances(service)
 
-    @routes.post("/rebalances", operation_id="rebalance")
+    @routes.post("/rebalances")
     async def post(
         asked: Asked, response: Response, who: Annotated[Principal, Depends(require("/v1/rebalances"))]
     ) -> dict[str, Any]:
@@ -261,18 +261,18 @@ def router(service: Service) -> APIRouter:
             response.status_code = 202
         return job.shown()
 
-    @routes.get("/rebalances", operation_id="list_rebalances")
+    @routes.get("/rebalances")
     async def listed(who: Annotated[Principal, Depends(require("/v1/rebalances"))]) -> list[dict[str, Any]]:
         """Running and recent rebalances."""
         seen = [job for job in rebalances.jobs.values() if service.access.may_see(who, job.account)]
         return [{"id": j.id, "account": j.account, "status": j.shown()["status"]} for j in seen]
 
-    @routes.get("/rebalances/{id}", operation_id="get_rebalance")
+    @routes.get("/rebalances/{id}")
     async def get(id: str, who: Annotated[Principal, Depends(require("/v1/rebalances/{id}"))]) -> dict[str, Any]:  # noqa: A002
         """One rebalance: its status, and its outcome when there is one."""
         return (await rebalances.find(id, who)).shown()
 
-    @routes.get("/rebalances/{id}/events", operation_id="follow_rebalance")
+    @routes.get("/rebalances/{id}/events")
     async def events(
         id: str,  # noqa: A002
         who: Annotated[Principal, Depends(require("/v1/rebalances/{id}/events"))],
@@ -281,7 +281,7 @@ def router(service: Service) -> APIRouter:
         job = await rebalances.find(id, who)
         return StreamingResponse(_events(job), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
-    @routes.get("/rebalances/{id}/certificate", operation_id="get_certificate")
+    @routes.get("/rebalances/{id}/certificate")
     async def certificate(
         id: str,  # noqa: A002
         who: Annotated[Principal, Depends(require("/v1/rebalances/{id}/certificate"))],
@@ -289,7 +289,7 @@ def router(service: Service) -> APIRouter:
         """The certificate, for `engine/verify.py`."""
         return Response(_finished(await rebalances.find(id, who)).certificate, media_type="application/json")
 
-    @routes.get("/rebalances/{id}/report", operation_id="get_report")
+    @routes.get("/rebalances/{id}/report")
     async def report(
         id: str,  # noqa: A002
         who: Annotated[Principal, Depends(require("/v1/rebalances/{id}/report"))],
@@ -299,7 +299,7 @@ def router(service: Service) -> APIRouter:
         page = _finished(await rebalances.find(id, who)).report
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
-    @routes.post("/certificates/verify", operation_id="verify_certificate")
+    @routes.post("/certificates/verify")
     async def verify_certificate(
         given: Certificate, _who: Annotated[Principal, Depends(require("/v1/certificates/verify"))]
     ) -> dict[str, Any]:

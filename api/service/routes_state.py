@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.access import require
+from lexorder.api.service.document import body
 from lexorder.api.service.feeds import FEEDS
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
@@ -66,7 +67,7 @@ def router(service: Service) -> APIRouter:
     for feed in FEEDS:
         _feed_routes(routes, service, feed)
 
-    @routes.post("/snapshot")
+    @routes.post("/snapshot", openapi_extra=body("Snapshot"))
     async def put_snapshot(
         request: Request, who: Annotated[Principal, Depends(require("/v1/snapshot"))]
     ) -> dict[str, Any]:
@@ -83,13 +84,13 @@ def router(service: Service) -> APIRouter:
             raise Problem(422, "wrong-shape", f"`sequences` names feeds ({', '.join(FEEDS)}) with whole numbers.")
         snapshot = load_snapshot(document, service.vocabulary)
         service.clock.set(snapshot.time)
-        body = {
+        step = {
             "now": snapshot.time.isoformat(),
             "by": who.id,
             "document": document,
             "sequences": sequences,
         }
-        record = await service.step("snapshot", "snapshot", "", body)
+        record = await service.step("snapshot", "snapshot", "", step)
         return {"snapshot_hash": snapshot.hash, "time": snapshot.time.isoformat(), "recorded": place(service, record)}
 
     @routes.get("/snapshot")
@@ -143,12 +144,8 @@ def _feed_routes(routes: APIRouter, service: Service, feed: str) -> None:
         return {"items": found[:limit], "count": len(found)}
 
     name = feed.replace("-", "_")
-    routes.add_api_route(
-        f"/{feed}", post, methods=["POST"], summary=f"Tell events of {feed}", operation_id=f"tell_{name}"
-    )
-    routes.add_api_route(
-        f"/{feed}", get, methods=["GET"], summary=f"What is known of {feed}", operation_id=f"get_{name}"
-    )
+    routes.add_api_route(f"/{feed}", post, methods=["POST"], summary=f"Tell events of {feed}")
+    routes.add_api_route(f"/{feed}", get, methods=["GET"], summary=f"What is known of {feed}")
 
 
 async def take(service: Service, name: str, batch: Batch, who: Principal) -> Taken:
@@ -166,8 +163,7 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
         raise Problem(409, "sequence-behind", "This number was taken under another event id.", expected=expected)
     if taking == "gap":
         service.metrics.gap(name)
-        body = service.stamp(who, feed=name, sequence=batch.sequence)
-        await service.step("gap", name, "", body)
+        await service.step("gap", name, "", service.stamp(who, feed=name, sequence=batch.sequence))
         raise Problem(409, "sequence-gap", "Numbers are missing: send them, or the feed whole.", expected=expected)
     _time(service, batch.time)
     floor.events(name, told)  # refused here, before anything is recorded

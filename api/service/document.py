@@ -1,0 +1,143 @@
+"""The OpenAPI document: what FastAPI knows of its routes, and what it cannot know.
+
+In: the application. Out: its OpenAPI 3.1 document. Guaranteed: the routes outside the framework stand in it with the
+fields of an order (from the vocabulary) and of a decision (from the client's own types); every operation says that it
+may answer a problem document; every one but the open ones asks for a bearer key. Refused: nothing. Why the client's
+types: the document then describes what the client reads, and a test of one is a test of both. Before: `app.py`'s
+routes, `client_models.py`. After: `/openapi.json`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from lexorder.api.client_models import Batch, Decision
+from lexorder.engine.facts import SECTIONS, SINGLES
+from lexorder.engine.names import Name, Vocabulary
+from lexorder.engine.units import Kind
+
+REQUIRED = ("id", "account", "symbol", "side", "quantity")
+OPEN = ("/healthz", "/readyz")
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `code` is stable; nothing that was sent is repeated.",
+    "type": "object",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "description": "The request id."},
+    },
+}
+TYPES = {Kind.BOOL: "boolean"}
+REFERENCE = "#/components/schemas/{name}"
+
+
+def body(schema: str) -> dict[str, Any]:
+    """What a route outside the framework says of its body."""
+    content = {"application/json": {"schema": {"$ref": REFERENCE.format(name=schema)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def answers(schema: str, what: str) -> dict[int | str, dict[str, Any]]:
+    """What it says of its answer."""
+    content = {"application/json": {"schema": {"$ref": REFERENCE.format(name=schema)}}}
+    return {200: {"description": what, "content": content}}
+
+
+def document_of(app: FastAPI, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The whole document."""
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        openapi_version="3.1.0",
+        description=app.description,
+        routes=app.routes,
+    )
+    components = found.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas |= _own_schemas(vocabulary)
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in found["paths"].items():
+        for operation in methods.values():
+            refused = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(name="Problem")}}}
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {"description": "Refused", "content": refused}
+            if path not in OPEN:
+                operation["security"] = [{"key": []}]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return found
+
+
+def _own_schemas(vocabulary: Vocabulary) -> dict[str, Any]:
+    _, answered = msgspec.json.schema_components((Decision, Batch), ref_template=REFERENCE)
+    order = order_schema(vocabulary)
+    batch = {
+        "title": "OrderBatch",
+        "type": "object",
+        "required": ["orders"],
+        "properties": {
+            "mode": {"type": "string", "enum": ["cumulative", "independent", "basket"], "default": "cumulative"},
+            "orders": {"type": "array", "minItems": 1, "items": {"$ref": REFERENCE.format(name="Order")}},
+        },
+    }
+    renamed = {"Batch": "BatchDecision"}
+    return {
+        "Problem": PROBLEM,
+        "Order": order,
+        "OrderBatch": batch,
+        "Snapshot": _snapshot_schema(),
+        **{renamed.get(name, name): schema for name, schema in answered.items()},
+    }
+
+
+def _snapshot_schema() -> dict[str, Any]:
+    """A snapshot document by its sections; `docs/snapshot.md` and the vocabulary say what stands in them."""
+    rows = {"type": "array", "items": {"type": "object"}}
+    return {
+        "title": "Snapshot",
+        "type": "object",
+        "required": ["time"],
+        "properties": {
+            "time": {"type": "string", "format": "date-time"},
+            **dict.fromkeys(SECTIONS, rows),
+            **{single: {"type": "object"} for single in SINGLES},
+            "sequences": {"type": "object", "description": "Where each feed goes on."},
+        },
+    }
+
+
+def order_schema(vocabulary: Vocabulary) -> dict[str, Any]:
+    """An order, by the names of the vocabulary that may be given."""
+    given = [n for n in vocabulary.of_entity("order") if n.means is None and n.supplied_by == "order"]
+    properties = {n.name.removeprefix("order."): _property(n) for n in given}
+    return {
+        "title": "Order",
+        "type": "object",
+        "required": list(REQUIRED),
+        "properties": dict(sorted(properties.items())),
+        "additionalProperties": False,
+    }
+
+
+def _property(name: Name) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": name.meaning + (f" (FIX {name.fix})" if name.fix else "")}
+    kind = name.unit.kind
+    if kind is Kind.ENUM:
+        return {"type": "string", "enum": list(name.unit.values), **found}
+    if kind is Kind.BOOL:
+        return {"type": "boolean", **found}
+    if kind is Kind.NUMBER:
+        digits = r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$" if name.scale else r"^-?[0-9]{1,18}$"
+        return {"type": "string", "pattern": digits, "examples": ["100"], **found}
+    if name.name.endswith((".id", ".account", ".symbol")):
+        return {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[A-Z0-9][A-Z0-9._-]*$", **found}
+    return {"type": "string", **found}
