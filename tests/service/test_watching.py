@@ -49,8 +49,8 @@ def read(house, name, **labels):
 
 
 def test_decisions_of_a_running_service_are_counted_by_what_leads(house):
-    house.check(id="O-1", quantity="10")
-    house.check(id="O-2", quantity="1001")
+    house.check(id="O-1", quantity=10)
+    house.check(id="O-2", quantity=1001)
     assert read(house, "lexorder_decisions_total", outcome="approve", reason="", rule="") == 1
     counted = [
         (dict(labels), value)
@@ -63,7 +63,7 @@ def test_decisions_of_a_running_service_are_counted_by_what_leads(house):
 
 
 def test_requests_are_counted_by_template_and_status(house):
-    house.check(id="O-1", quantity="10")
+    house.check(id="O-1", quantity=10)
     house.call("GET", "/v1/limits/none-such")
     house.call("GET", "/healthz")
     house.call("GET", "/no/such/page")
@@ -87,7 +87,7 @@ def test_the_page_itself_is_in_flight_while_it_is_made(house):
 
 def test_the_ledgers_records_are_those_it_holds(house):
     for number in range(5):
-        house.check(id=f"O-{number}", quantity="1")
+        house.check(id=f"O-{number}", quantity=1)
     ledger = house.service.ledger
     assert read(house, "lexorder_ledger_committed_records") == ledger.committed
     assert read(house, "lexorder_ledger_appended_records") == ledger.size
@@ -111,7 +111,7 @@ def test_an_outage_is_counted_once_and_seen_while_it_lasts(house):
 def order_of(identifier):
     from tests.worlds import order
 
-    return order(id=identifier, quantity="1")
+    return order(id=identifier, quantity=1)
 
 
 def test_the_active_rule_book_and_the_trading_state_are_shown(house):
