@@ -51,7 +51,7 @@ def read_url(text: str) -> URL:
         if url.query.get("sslmode", "prefer") not in SSL_MODES or not set(url.query) <= {"sslmode"}:
             raise LedgerError("ledger-url", f"the only option is `sslmode`: {', '.join(SSL_MODES)}")
         return url.set(drivername="postgresql+pg8000")
-    if url.drivername == "sqlite" and url.database and url.database != ":memory:":
+    if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not url.query:
         return url
     raise LedgerError("ledger-url", f"{shown(url.drivername)} with a database name is needed: `sqlite` or `postgresql`")
 

@@ -44,7 +44,7 @@ def record_of(line: str) -> Record:
         seq, kind, at, ref, account, body, prev, digest = (found[key] for key in KEYS)
         body_ = body.encode("utf-8", "surrogateescape")
         record = Record(seq, kind, at, ref, account, body_, bytes.fromhex(prev), bytes.fromhex(digest))
-        same = type(seq) is int and line_of(record) == line
+        same = tuple(map(type, (seq, kind, at, ref, account))) == (int, str, str, str, str) and line_of(record) == line
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         same, record = False, None
     if record is None or not same:

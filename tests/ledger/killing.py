@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,11 +27,12 @@ from lexorder.engine.ledger.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
+LINE = re.compile(r"^(\d+) ([0-9a-f]{64})\n", re.MULTILINE)
 
 
 @dataclass
 class Outcome:
-    """What the kills showed; `in_flight` are records that were durable but not acknowledged any more."""
+    """What the kills showed; `in_flight`: durable, but the kill prevented the acknowledgement or cut it (`torn`)."""
 
     cycles: int = 0
     acknowledged: int = 0
@@ -38,6 +40,7 @@ class Outcome:
     lost: int = 0
     duplicated: int = 0
     in_flight: int = 0
+    torn: int = 0
     findings: int = 0
 
 
@@ -71,9 +74,15 @@ def cycle(url: str, acks: Path, seed: int, rng: random.Random) -> None:
 
 
 def acknowledged(acks: Path) -> list[tuple[int, str]]:
-    """What the writers acknowledged; a line cut off by the kill was not written whole, hence not acknowledged."""
-    lines = acks.read_text().split("\n")[:-1] if acks.exists() else []
-    return [(int(line.split()[0]), line.split()[1]) for line in lines]
+    """What the writers acknowledged: whole lines; one that the kill cut off was never finished."""
+    text = acks.read_text() if acks.exists() else ""
+    return [(int(seq), digest) for seq, digest in LINE.findall(text)]
+
+
+def torn(acks: Path) -> int:
+    """Lines that a kill cut off."""
+    lines = acks.read_text().split("\n") if acks.exists() else []
+    return sum(bool(line) for line in lines) - len(acknowledged(acks))
 
 
 def compare(url: str, acks: Path, outcome: Outcome, start: int = 0) -> int:
@@ -88,6 +97,7 @@ def compare(url: str, acks: Path, outcome: Outcome, start: int = 0) -> int:
     outcome.duplicated += len(held) - len(Counter(ref for _, ref in held.values()))
     outcome.duplicated += len(told) - len(set(told))
     outcome.in_flight = len(held) - len(told)
+    outcome.torn = torn(acks)
     return size
 
 

@@ -157,7 +157,7 @@ class Outcome:
 
 def examine(files: dict[str, bytes], folder: Path, outcome: Outcome) -> None:
     """Put the files in a folder, open the ledger in it, compare it with the acknowledgements."""
-    acks = [line.split() for line in files.pop(ACKS, b"").decode().splitlines()]
+    acks = [line.split() for line in files.pop(ACKS, b"").decode().splitlines() if line]
     for name, content in files.items():
         (folder / name).write_bytes(content)
     path = folder / "ledger.db"

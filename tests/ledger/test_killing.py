@@ -51,3 +51,13 @@ def test_a_loss_would_be_noticed(tmp_path):
     acks.write_text(acks.read_text() * 2)
     killing.compare(url, acks, outcome)
     assert outcome.duplicated >= 1
+
+
+def test_a_line_that_a_kill_cut_off_is_no_acknowledgement(tmp_path):
+    acks = tmp_path / "acks"
+    whole = "a" * 64
+    acks.write_text(f"\n1 {whole}\n\n2 {'b' * 30}\n3 {whole}\n\n4 {whole}\n\n5 {whole}")
+    assert killing.acknowledged(acks) == [(1, whole), (3, whole), (4, whole)]
+    assert killing.torn(acks) == 2
+    assert killing.acknowledged(tmp_path / "none") == []
+    assert killing.torn(tmp_path / "none") == 0

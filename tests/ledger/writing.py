@@ -1,7 +1,9 @@
 """A process that writes to a ledger until it is stopped: `python -m tests.ledger.writing URL ACKS [options]`.
 
-Each record that was called durable is written to the file ACKS at once, one line `seq hash`, before anything else: what
-stands there was acknowledged. It keeps a few records in flight, as a service does, and goes on after a failure.
+Each record that was called durable is written to the file ACKS at once, as `seq hash` between two line feeds: what
+stands there whole was acknowledged. (A kill can cut even a short write, where it crosses a page of the file; the line
+feed in front keeps the next writer's line apart from the half one.) It keeps a few records in flight, as a service
+does, and goes on after a failure.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class Acks:
             while not holder:  # the writer was faster than `append`
                 time.sleep(0)
             if error is None:
-                os.write(self._descriptor, f"{holder[0].seq} {holder[0].hash.hex()}\n".encode())
+                os.write(self._descriptor, f"\n{holder[0].seq} {holder[0].hash.hex()}\n".encode())
 
         return done
 
