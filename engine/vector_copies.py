@@ -8,7 +8,7 @@ columns are to be started anew. Before: `vector_pairs.py`, `vector_fills.py`. Af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ class DeskHoldings:
         """The working orders of one name."""
         return tuple(self.live.worked.get(pair, {}).values())
 
-    def identifiers(self) -> Container[str]:
+    def identifiers(self) -> Mapping[str, str]:
         """The identifiers of all working orders."""
         return self.live.account_of
 
@@ -82,7 +82,7 @@ class ExpertHoldings:
         state = self.live.accounts.get(pair[0])
         return () if state is None else tuple(state.working_of.get(pair[1], ()))
 
-    def identifiers(self) -> Container[str]:
+    def identifiers(self) -> Mapping[str, str]:
         """The identifiers of all working orders."""
         return self.live.owner_of
 

@@ -10,7 +10,7 @@ Before: `vector_tables.py`. After: `vector_first.py`, `vector_second.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import repeat
@@ -49,7 +49,7 @@ class Holdings(Protocol):
         """The working orders of one name of one account."""
         ...
 
-    def identifiers(self) -> Container[str]:
+    def identifiers(self) -> Mapping[str, str]:
         """The identifiers of all working orders."""
         ...
 
