@@ -186,7 +186,7 @@ def load_snapshot(document: Mapping[str, Any], vocabulary: Vocabulary) -> Snapsh
     lists = {section: _section(document, section, vocabulary) for section in SECTIONS}
     moment, single = _single(document, vocabulary)
     if vocabulary.name("fill.date") is not None:
-        lists["fills"] = [_dated(row, single["clock.date"]) for row in lists["fills"]]
+        lists["fills"] = [dated_fill(row, single["clock.date"]) for row in lists["fills"]]
     instruments, tree = _instruments(lists["instruments"], lists["market"]), hierarchy(document)
     listed, inside = _listed(document, vocabulary), constituents(document, instruments)
     single |= lists_on(listed, _day(single), Coverage(instruments, tree))
@@ -242,7 +242,7 @@ def _reference(listed: Lists, tree: Hierarchy, inside: Constituents) -> dict[str
     return {name: part for name, part in found.items() if part}
 
 
-def _dated(fill: dict[str, Value], today: Value) -> dict[str, Value]:
+def dated_fill(fill: dict[str, Value], today: Value) -> dict[str, Value]:
     """A fill with its trade date: as given, else the day of its time at the exchange, else that of the snapshot."""
     moment = fill.get("fill.time")
     return {"fill.date": trade_date(moment) if isinstance(moment, datetime) else today, **fill}

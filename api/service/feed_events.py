@@ -17,7 +17,7 @@ from typing import Any
 from lexorder.engine import events as e
 from lexorder.engine.dated_lists import entries
 from lexorder.engine.errors import SnapshotError
-from lexorder.engine.facts import record
+from lexorder.engine.facts import dated_fill, record
 from lexorder.engine.listing import ListChanged
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.records import Records
@@ -137,6 +137,8 @@ def _fills(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
             if f"fill.{short}" not in facts:
                 raise SnapshotError("missing-key", where, f"has no `{short}`")
         fee = record(known.vocabulary, "order", {"flat_fee": extra.get("fee", "0")}, where)["order.flat_fee"]
+        if "fill.date" not in facts and "clock.date" in known.snapshot.single:
+            facts = dated_fill(facts, known.snapshot.single["clock.date"])
         order = str(facts.get("fill.order", ""))
         yield e.Fill(
             account=str(facts["fill.account"]),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from lexorder.engine.desk import Desk, fast, slow
-from tests.rules.library import BREACH, PASS, book, forall, instrument, order, projected, status, words, world
+from lexorder.api.service.feed_events import Known, events_of
+from lexorder.engine.desk import Desk, Make, fast, slow
+from lexorder.engine.records import Records
+from tests.rules.library import BREACH, PASS, book, forall, instrument, only, order, projected, status, words, world
 
 TODAY, YESTERDAY = "2026-06-15T09:31:00-04:00", "2026-06-12T15:59:00-04:00"
 
@@ -55,9 +57,22 @@ def test_the_trade_date_of_a_fill(given: dict[str, str], day: str) -> None:
 
 @pytest.mark.parametrize("make", [fast, slow])
 @pytest.mark.parametrize(("time", "expected"), [(TODAY, False), (None, False), (YESTERDAY, True)])
-def test_both_evaluators_leave_earlier_days_out(make: object, time: str | None, expected: bool) -> None:
+def test_both_evaluators_leave_earlier_days_out(make: Make, time: str | None, expected: bool) -> None:
     seen = world(account={"kind": "margin"}, fills=[fill(100, time)], instruments=[instrument(adv="1000")])
-    found = Desk(book(), seen, words(), make).check(order("buy", 1))  # type: ignore[arg-type]
+    found = Desk(book(), seen, words(), make).check(order("buy", 1))
     stopped = {report.rule for report in found.reports if report.status is BREACH}
     assert ("max-volume-participation" not in stopped) is expected
     assert found.outcome.value != "undecided"
+
+
+@pytest.mark.parametrize("make", [fast, slow])
+@pytest.mark.parametrize(("dated", "most"), [({}, 60), ({"time": YESTERDAY}, 100), ({"date": "2026-06-12"}, 100)])
+def test_a_fill_that_a_feed_tells_is_dated_too(make: Make, dated: dict[str, str], most: int) -> None:
+    document = world(account={"kind": "margin"}, instruments=[instrument(adv="1000")])
+    desk = Desk(only("max-volume-participation"), document, words(), make)
+    row = {"id": "F-1", "account": "A", "symbol": "ACME", "side": "buy", "quantity": "40", "price": "100", **dated}
+    known = Known(words(), desk.snapshot, {}, Records("fill"))
+    (told,) = events_of("fills", {"items": [row]}, known)
+    desk.apply(told)  # type: ignore[arg-type]
+    assert desk.check(order("buy", most)).approved
+    assert desk.check(order("buy", most + 1)).outcome == "reject"
