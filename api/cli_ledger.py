@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 
 from lexorder.api.cli_export import export
-from lexorder.api.cli_retain import KEY_FILE, retain
+from lexorder.api.cli_retain import retain
+from lexorder.api.service.heads_task import KEY_FILE
 from lexorder.api.service.settings import from_environment
 from lexorder.engine.ledger import audit, verify_ledger
 from lexorder.engine.ledger.database import Database

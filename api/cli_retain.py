@@ -14,13 +14,11 @@ from typing import Annotated
 import typer
 
 from lexorder.api.service.export import range_of
+from lexorder.api.service.heads_task import KEY_FILE
 from lexorder.api.service.settings import from_environment
 from lexorder.engine.ledger.heads import signing_key
 from lexorder.engine.ledger.ledger import Ledger
 from lexorder.engine.ledger.record import instant
-
-KEY_FILE = "heads.key.pem"
-"""The signing key's name in the data directory."""
 
 
 def retain(
