@@ -8,6 +8,7 @@ After: `routes_rulebooks.py`, `routes_limits.py`, `routes_ledger.py`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +18,15 @@ T = TypeVar("T")
 
 WAITING_MAX = 8
 """Callers that may wait for their turn."""
+
+
+WAY_S = 0.0001
+"""How long slow work steps aside. Not 0: a thread that gives the interpreter's lock away for no time takes it back."""
+
+
+def give_way() -> None:
+    """Called by slow work every few milliseconds, so that the event loop need not wait for its turn."""
+    time.sleep(WAY_S)
 
 
 class Background:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.access import require
-from lexorder.api.service.background import Background
+from lexorder.api.service.background import Background, give_way
 from lexorder.api.service.limit_book import Limit
 from lexorder.api.service.limit_kinds import KINDS, rule_id
 from lexorder.api.service.principal import Principal, second_person
@@ -270,11 +270,10 @@ class _Desk:
             if rule is None:
                 return "not in force on this day", []
             known = book.on(today(snapshot))
-            found = [
-                use
-                for account in covering(rule, snapshot, accounts)
-                for use in uses(snapshot, self.service.vocabulary, account, [rule], known)
-            ]
+            found: list[Use] = []
+            for account in covering(rule, snapshot, accounts):
+                found += uses(snapshot, self.service.vocabulary, account, [rule], known)
+                give_way()
             return "judged order by order" if rule.for_each == "order" else "", found
 
         note, found = await self.background.run(measured)
