@@ -81,6 +81,22 @@ class Server:
         self._given.append(name)
         return f"postgresql+pg8000://{USER}@127.0.0.1:{self.port}/{name}"
 
+    def offer_tls(self, certificate: bytes, key: bytes) -> None:
+        """Let clients that ask for it speak TLS."""
+        for name, content in (("server.crt", certificate), ("server.key", key)):
+            path = Path(self._data) / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            if self._account:
+                os.chown(path, self._account.pw_uid, self._account.pw_gid)
+        self.execute("ALTER SYSTEM SET ssl = on")
+        self.execute("SELECT pg_reload_conf()")
+
+    def refuse_tls(self) -> None:
+        """Speak no TLS any more."""
+        self.execute("ALTER SYSTEM RESET ssl")
+        self.execute("SELECT pg_reload_conf()")
+
     def empty_all(self) -> None:
         """Empty the databases whose addresses were given. Dropping them would take a checkpoint of the server each."""
         while self._given:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lexorder.api import cli
-from lexorder.api.cli_retain import KEY_FILE
+from lexorder.api.service.heads_task import KEY_FILE
 from lexorder.engine.errors import LexorderError
 from lexorder.engine.ledger.heads import HeadLog, signing_key
 from lexorder.engine.ledger.tree import consistent

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from lexorder.api.cli import app
 from lexorder.api.service import retain
 from lexorder.api.service.export import Range, range_of
+from lexorder.api.service.replay import Replay
 from lexorder.api.service.restoring import LASTING
-from lexorder.api.service.retain import KEPT, Plan, archived, carry_out, plan
+from lexorder.api.service.retain import MOVED, Plan, archived, carry_out, plan
+from lexorder.api.service.routes_persons import KIND as PERSON
 from lexorder.engine.errors import UsageError
 from lexorder.engine.ledger import audit, tail, verify_ledger
 from lexorder.engine.ledger.archive import CUT
@@ -21,6 +23,7 @@ from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.heads import HeadLog, signing_key
 from lexorder.engine.ledger.ledger import Ledger
+from tests.service.house import House, state_of
 
 AT = "2026-11-{:02d}T09:30:00.000000Z"
 NOW = "2026-12-01T00:00:00.000000Z"
@@ -315,8 +318,40 @@ def test_a_ledger_shorter_than_what_a_start_checks_is_left_alone(tmp_path):
     writer.close()
 
 
-def test_kinds_a_start_reads_from_all_times_stay():
-    assert set(LASTING) < set(KEPT)
+def test_kinds_that_something_reads_from_all_times_stay():
+    assert not {*LASTING, PERSON, retain.RETENTION, CUT} & set(MOVED)
+
+
+def test_a_service_is_the_same_after_a_cut(tmp_path, few_checked, key):
+    house = House(tmp_path).furnished()
+    for number in range(8):
+        house.check(id=f"O-{number}", quantity=1 + number)
+    house.post(
+        "/v1/trading-state", {"scope": "account", "id": "B", "state": "REDUCING", "reason": "why"}, by="risk_officer"
+    )
+    house.furnished()
+    for number in range(8, 24):
+        house.check(id=f"O-{number}", quantity=1)
+    before = state_of(house.service.floor)
+    house.close()
+    what, count = retained(house.settings.url, "2099-01-01", tmp_path / "archive", key)
+    assert count >= 9
+    house.reopen()
+    try:
+        after = state_of(house.service.floor)
+        assert {name: after[name] for name in after if name != "time"} == {
+            name: before[name] for name in before if name != "time"
+        }
+        assert house.check(id="O-new", quantity=1)["outcome"] == "approve"
+        ledger = house.service.ledger
+        assert ledger is not None
+        kept = [r.kind for r in ledger.read(0, what.stop)]
+        assert "decision" not in kept
+        assert "trading-state" in kept
+        with pytest.raises(LedgerError, match="archive"):
+            list(Replay(house.service._new_floor(), ledger).run(0))
+    finally:
+        house.close()
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
