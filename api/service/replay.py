@@ -22,6 +22,8 @@ from lexorder.api.service.restoring import Readable, lasting
 from lexorder.api.service.wire import decision_bytes
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk
+from lexorder.engine.ledger.archive import CUT
+from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.record import Record
 from lexorder.engine.rule import Facts
 from lexorder.engine.rulebook import RuleBook
@@ -71,6 +73,8 @@ class Replay:
         for record in lasting(self.ledger, base):
             self.floor.apply(record.kind, msgspec.json.decode(record.body))
         for record in self.ledger.read(base, stop):
+            if record.kind == CUT:
+                raise LedgerError("ledger-no-record", f"record {record.seq} was moved to an archive: begin later")
             if record.seq >= start and record.kind in ("decision", "batch"):
                 yield from self._again(record)
             else:

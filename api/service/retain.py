@@ -4,11 +4,10 @@ In: a ledger nobody else writes, a day or number, a folder, the signing key, the
 only a whole prefix is archived, and only when its file was read back and compared, record by record, with the ledger;
 the prefix is signed by a head of its own size; the ledger itself records the archive before anything is emptied, and a
 run that is interrupted is finished by the next one. What a start of the service reads stays: everything since the
-latest snapshot, and rule books, limits, trading states and overrides of all times; so do the newest records, which a
-start checks. Refused by `LedgerError`: a ledger in use (`ledger-locked`), an archive that does not hold what the ledger
-holds (`ledger-broken`); by `UsageError`: a range or file that is none. What is lost: an order repeated with an
-idempotency key older than the cut is decided anew. Before: `export.py`, `engine/ledger/archive.py`.
-After: `cli_retain.py`.
+latest snapshot, and all kinds that are not in `MOVED`; so do the newest records, which a start checks. Refused by
+`LedgerError`: a ledger in use (`ledger-locked`), an archive that does not hold what the ledger holds (`ledger-broken`);
+by `UsageError`: a range or file that is none. What is lost: an order repeated with an idempotency key older than the
+cut is decided anew. Before: `export.py`, `engine/ledger/archive.py`. After: `cli_retain.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lexorder.api.service.export import Format, Range, created, export
-from lexorder.api.service.restoring import LASTING
 from lexorder.engine.ledger import verify_ledger
 from lexorder.engine.ledger.archive import cut
 from lexorder.engine.ledger.errors import LedgerError
@@ -35,8 +33,9 @@ from lexorder.engine.ledger.tail import CHECKED
 RETENTION = "retention"
 """Kind of the record that says what was archived."""
 
-KEPT = (*LASTING, RETENTION)
-"""Kinds whose content stays in the ledger for ever."""
+MOVED = ("batch", "decision", "events", "gap", "outage", "rebalance", "snapshot")
+"""Kinds whose content moves. All others stay for ever, because something may look for them at any time: rule books,
+limits, trading states, overrides, persons, and whatever kind is invented after this line."""
 
 WAIT_S = 60.0
 
@@ -95,7 +94,7 @@ def carry_out(ledger: Ledger, what: Plan, folder: Path, key: Ed25519PrivateKey, 
         told = {**asdict(what), "file": path.name, "sha256": _digest(path), "root": head.root}
         ledger.append(RETENTION, f"{what.start}-{what.stop}", "", json.dumps(told).encode(), at)
         ledger.wait(ledger.size - 1, WAIT_S)
-    return cut(ledger.database, ledger.shard, archived(ledger), KEPT)
+    return cut(ledger.database, ledger.shard, archived(ledger), MOVED)
 
 
 def _compare(ledger: Ledger, what: Plan, path: Path) -> None:

@@ -26,15 +26,15 @@ CUT = "cut"
 SQLITE_GUARD = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'records'"
 
 
-def cut(database: Database, shard: int, stop: int, keep: Collection[str]) -> int:
-    """Empty the records before `stop` but those of the kinds in `keep`; returns how many. May be repeated.
+def cut(database: Database, shard: int, stop: int, kinds: Collection[str]) -> int:
+    """Empty the records of these kinds before `stop`; returns how many. May be repeated.
 
     The caller holds the shard's lock and has made sure that an archive holds every one of them.
     """
     c = records.c
     emptied = (
         update(records)
-        .where(c.shard == shard, c.seq < stop, c.kind.not_in([*keep, CUT]))
+        .where(c.shard == shard, c.seq < stop, c.kind.in_(list(kinds)))
         .values(kind=CUT, ref="", account="", body=b"")
     )
     with database.begin() as connection:
