@@ -41,7 +41,9 @@ class BodyLimit:
 
 
 ORDINARY: Final = BodyLimit(MIB)
+FEEDS: Final = ("accounts", "positions", "prices", "fills", "working-orders", "lists", "signals")
 LARGE: Final[Mapping[str, BodyLimit]] = {
+    **{f"/v1/{feed}": BodyLimit(16 * MIB) for feed in FEEDS},
     "/v1/orders/check-batch": BodyLimit(16 * MIB),
     "/v1/rebalances": BodyLimit(16 * MIB),
     "/v1/rulebooks": BodyLimit(16 * MIB),

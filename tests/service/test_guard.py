@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lexorder.api.service.bodies import BodyLimit
+from lexorder.api.service.bodies import LARGE, BodyLimit
 from lexorder.api.service.guard import STREAMS_PER_KEY, Guard
 from lexorder.api.service.problems import Problem
 from tests.service.border import Border, Message, asked, exchange, feed, headers_of, scope_of
@@ -174,6 +174,12 @@ def test_an_ordinary_body_ends_at_a_mebibyte(guarded: Border):
         assert reply.headers["connection"] == "close"
         assert reply.json["bytes_max"] == 1 << 20
     assert made.bodies.held == 0
+
+
+def test_larger_limits_are_for_paths_of_the_matrix(guarded: Border):
+    """Whole templates: anything else would never be permitted, or be permitted unasked."""
+    for path in LARGE:
+        assert ("POST", path) in guarded.access.matrix.lines
 
 
 def test_a_path_with_a_larger_limit_asks_the_matrix_before_reading(guarded: Border):

@@ -91,7 +91,7 @@ def test_the_limits_are_those_of_the_code():
     assert bodies.ORDINARY.seconds_max == bodies.PAUSE_S == 2
     assert {limit.seconds_max for limit in bodies.LARGE.values()} == {2.0, 15.0, 60.0}
     for said in (
-        "1 MiB; batches, rebalances, rule books 16 MiB; certificates 64 MiB; snapshots 256 MiB",
+        "1 MiB; batches, feeds, rebalances, rule books 16 MiB; certificates 64 MiB; snapshots 256 MiB",
         "2 s in all; certificates 15 s and snapshots 60 s, with no silence above 2 s",
         f"{bodies.HELD_MAX >> 20} MiB",
         f"{connections.HEAD_BYTES >> 10} KiB, complete within {connections.HEAD_S:.0f} s",
