@@ -72,6 +72,7 @@ _LIST = (
     Family("lexorder_ledger_commit_seconds", "histogram", "Time of one group commit."),
     Family("lexorder_ledger_failures_total", "counter", "Commits that failed, by code.", ("code",)),
     Family("lexorder_ledger_failed", "gauge", "1 while the ledger takes no records, so that nothing is approved."),
+    Family("lexorder_heads_failed", "gauge", "1 while signed heads cannot be written to their second place."),
     Family(
         "lexorder_feed_age_seconds",
         "gauge",

@@ -69,6 +69,7 @@ class Metrics:
         self._queues: dict[tuple[str, ...], int] = {}
         self._ledger = (0, 0, False)
         self._commit = Histogram()
+        self.heads_failed = False
         self._failures: dict[tuple[str, ...], int] = {}
         self._last: dict[str, float] = dict.fromkeys(feeds, float("-inf"))
         self._events: dict[tuple[str, ...], int] = {}
@@ -235,6 +236,7 @@ class Metrics:
         yield self._one("lexorder_ledger_failed", int(failed))
         yield durations("lexorder_ledger_commit_seconds", self.shard, [((), self._commit)])
         yield numbers("lexorder_ledger_failures_total", self.shard, self._failures)
+        yield self._one("lexorder_heads_failed", int(self.heads_failed))
 
     def _state_figures(self) -> Iterator[Metric]:
         now = self._clock()

@@ -36,7 +36,7 @@ from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
 from lexorder.api.service.stream import Hub
 from lexorder.api.service.traces import from_environment as traces_of_environment
-from lexorder.api.service.watching import watch_feeds, watch_ledger, watch_stream
+from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_stream
 from lexorder.engine.desk import shipped_vocabulary
 from lexorder.engine.errors import LexorderError, UsageError
 from lexorder.engine.ledger.database import Database
@@ -74,6 +74,7 @@ class Service:
         watch_ledger(self.metrics, self.traces, self.journal, ledger)
         watch_feeds(self.metrics, lambda: self.floor)
         watch_stream(self.metrics, self.hub.readers)
+        watch_heads(self.metrics, lambda: "" if self.heads is None else self.heads.problem)
         self.standing = False
         self.apart = ""
         self.differed = False

@@ -116,6 +116,15 @@ def observer(metrics: Metrics, known: Collection[str]) -> Observed:
     return observed
 
 
+def watch_heads(metrics: Metrics, problem: Callable[[], str]) -> None:
+    """Ask whether signed heads reach their second place; `problem` is the code of why not, or empty."""
+
+    def asked(known: Metrics) -> None:
+        known.heads_failed = bool(problem())
+
+    metrics.before_render(asked)
+
+
 def watch_doors(metrics: Metrics, requests: Callable[[], int]) -> None:
     """Ask how many requests are not answered."""
 

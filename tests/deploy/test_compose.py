@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from lexorder.engine.ledger.database import read_url
 from tests.deploy.files import DEPLOY, document
 
 COMPOSE = document(DEPLOY / "compose.yaml")
@@ -79,6 +80,8 @@ def test_the_service_reaches_the_database_it_has():
     user, database = (SERVICES["postgres"]["environment"][f"POSTGRES_{word}"] for word in ("USER", "DB"))
     assert address.startswith(f"postgresql+pg8000://{user}:")
     assert address.endswith(f"@postgres/{database}")
+    parsed = read_url(re.sub(r"\$\{[^}]*\}", "0" * 48, address))
+    assert (parsed.username, parsed.password, parsed.host, parsed.database) == (user, "0" * 48, "postgres", database)
 
 
 def test_the_database_keeps_what_it_acknowledged():

@@ -114,6 +114,12 @@ def order_of(identifier):
     return order(id=identifier, quantity=1)
 
 
+def test_heads_that_cannot_be_written_are_shown(house):
+    assert read(house, "lexorder_heads_failed") == 0
+    house.service.heads.problem = "ledger-unavailable"
+    assert read(house, "lexorder_heads_failed") == 1
+
+
 def test_the_active_rule_book_and_the_trading_state_are_shown(house):
     book = house.service.floor.standing.book
     assert read(house, "lexorder_rulebook_info", hash=book.hash) == 1
