@@ -110,8 +110,10 @@ class KeySet:
             self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended:
+        while True:
             self._wake.clear()
+            if self._ended:  # asked after clearing, or a stop between the two would not be heard
+                return
             try:
                 self.refresh()
             except Exception as error:  # whatever a provider sends: trust runs out by itself

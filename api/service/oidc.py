@@ -109,7 +109,7 @@ class Tokens:
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
         except tuple(REASONS) as error:
-            raise _refused(*REASONS[type(error)]) from None
+            raise _refused(*next(reason for kind, reason in REASONS.items() if isinstance(error, kind))) from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise _bad() from None
         if not all(isinstance(claims[name], int) and not isinstance(claims[name], bool) for name in ("exp", "iat")):

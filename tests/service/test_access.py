@@ -172,6 +172,26 @@ def test_when_keys_cannot_be_read_nobody_is_let_in_any_more(guarded: Border):
     assert access.principal(header) == who
 
 
+def test_a_reading_that_fails_once_is_tried_again(guarded: Border, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(access_module, "REREAD_S", 0.01)
+    store = Broken(guarded.store)
+    access = Access(store)
+    access.start()
+    try:
+        store.broken = True
+        text, _ = guarded.store.create(Role.ADMIN, "made meanwhile")
+        threading.Event().wait(0.1)
+        assert code(access, f"Bearer {text}") == "bad-credentials"
+        store.broken = False
+        for _ in range(3000):
+            if access._records:
+                break
+            threading.Event().wait(0.01)
+        assert access.principal(f"Bearer {text}".encode()).role is Role.ADMIN
+    finally:
+        access.stop()
+
+
 def test_before_the_first_reading_nobody_is_let_in(guarded: Border):
     text, _ = guarded.store.create(Role.ADMIN, "n")
     assert refused(Access(guarded.store), f"Bearer {text}").code == "keys-unreadable"

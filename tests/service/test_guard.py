@@ -278,6 +278,30 @@ def test_a_defect_after_the_answer_is_complete_changes_nothing(guarded: Border):
     assert asked(guard(guarded, app), "GET", "/healthz").status == 200
 
 
+def test_a_refusal_after_the_answer_began_breaks_the_connection(guarded: Border):
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise Problem(409, "some-code")
+
+    with pytest.raises(Problem):
+        asked(guard(guarded, app), "GET", "/healthz")
+
+
+def test_a_caller_that_leaves_within_its_body_is_not_answered(guarded: Border):
+    app, sent = App(), list[Message]()
+    made = guard(guarded, app)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = scope_of("POST", CHECK, {**bearer(guarded.key()), "content-length": "10"})
+    asyncio.run(made(scope, receive, send))
+    assert (sent, app.scopes) == ([], [])
+
+
 def test_a_long_answer_ends_when_its_key_does(guarded: Border):
     key, record = guarded.record("observer")
 
@@ -362,6 +386,29 @@ def test_a_stream_ends_before_the_next_message_once_its_key_is_revoked(guarded: 
     sent = stream(guard(guarded, app), bearer(key))
     assert [m.get("text") for m in sent] == [None, "one", None]
     assert sent[-1] == {"type": "websocket.close", "code": 1008, "reason": "not-welcome"}
+
+
+def test_a_stream_sends_nothing_after_its_end(guarded: Border):
+    tried: list[bool] = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await greeting(scope, receive, send)
+        tried.append(True)
+        await send({"type": "websocket.send", "text": "more"})
+        tried.append(False)
+
+    sent = stream(guard(guarded, app), bearer(guarded.key()))
+    assert [m["type"] for m in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert tried == [True]
+
+
+def test_a_problem_of_a_stream_closes_it_with_its_code(guarded: Border):
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        raise Problem(422, "unknown-topic")
+
+    sent = stream(guard(guarded, app), bearer(guarded.key()))
+    assert sent[-1] == {"type": "websocket.close", "code": 1008, "reason": "unknown-topic"}
 
 
 def test_a_defect_of_a_stream_closes_it_without_its_text(guarded: Border, capsys: pytest.CaptureFixture[str]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,3 +216,41 @@ def test_a_running_set_follows_a_rotation_by_itself(served: Provider, monkeypatc
         assert made.get("d") is None
     finally:
         made.stop()
+
+
+def test_a_stop_just_before_the_thread_listens_is_heard(tmp_path: Path):
+    """Or it would sleep on for minutes."""
+    path = tmp_path / "keys.json"
+    path.write_bytes(key_set(entry(ed_key(), "d")))
+    made = KeySet(str(path))
+
+    class Wake(threading.Event):
+        def clear(self) -> None:
+            made._ended = True
+            self.set()
+            super().clear()
+
+    made._wake = Wake()
+    thread = threading.Thread(target=made._watch, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_stop_while_fetching_is_heard(tmp_path: Path):
+    made = KeySet(str(tmp_path / "none"))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        began.set()
+        assert go_on.wait(30)
+        raise OSError
+
+    made.refresh = slow  # type: ignore[method-assign]
+    made.start()
+    assert began.wait(30)
+    stopping = threading.Thread(target=made.stop)
+    stopping.start()
+    go_on.set()
+    stopping.join(30)
+    assert not stopping.is_alive()

@@ -336,6 +336,22 @@ def test_access_takes_tokens_beside_keys_and_remembers_them(guarded: Border, tok
     assert access.principal(key).kind == "key"
 
 
+def test_a_started_access_fetches_keys_and_forgets_when_they_change(guarded: Border, tmp_path: Path):
+    tokens = verifier(tmp_path)
+    access = Access(guarded.store, tokens)
+    access.start()
+    try:
+        text = f"Bearer {signed('e')}".encode()
+        old = access.principal(text)
+        (tmp_path / "keys.json").write_bytes(key_set(entry(ed_key(), "d")))
+        tokens.keys.refresh()
+        assert not access.current(old)
+        with pytest.raises(Problem):
+            access.principal(text)
+    finally:
+        access.stop()
+
+
 def test_without_an_issuer_every_token_is_refused(guarded: Border):
     with pytest.raises(Problem) as caught:
         guarded.access.principal(f"Bearer {signed()}".encode())
