@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +18,7 @@ from functools import cached_property
 from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.facts import canonical_bytes
 
+_PLAIN = re.compile(r"[A-Za-z0-9._/:#@^=+-]*")
 _ACCOUNT, _ORDER, _HASH = "\x00account\x00", "\x00order\x00", "\x00hash\x00"
 
 
@@ -36,6 +38,7 @@ class Ground:
         self.rulebook_hash = rulebook_hash
         self.snapshot_hash = snapshot_hash
         self.withheld = withheld
+        self._accounts: dict[str, bytes] = {}
 
     def decision(self, account: str, order: str) -> Decision:
         """The whole decision on one order."""
@@ -65,7 +68,14 @@ class Ground:
         """The same of the decision with its hash, cut where account, hash and order stand."""
         document = {**self.decision(_ACCOUNT, _ORDER).body(), "hash": _HASH}
         head, middle, after, tail = _cut(canonical_bytes(document), _ACCOUNT, _HASH, _ORDER)
-        return head, middle, after, tail
+        return head, middle + b'"', b'"' + after, tail
+
+    def account(self, account: str) -> bytes:
+        """An account as JSON, written once for all its orders."""
+        found = self._accounts.get(account)
+        if found is None:
+            found = self._accounts[account] = quoted(account)
+        return found
 
 
 def _cut(text: bytes, *marks: str) -> tuple[bytes, ...]:
@@ -117,19 +127,22 @@ class Approved:
             return self._hash
         except AttributeError:
             head, middle, tail = self.ground.body
-            text = b"".join((head, quoted(self.account), middle, quoted(self.order), tail))
+            text = head + self.ground.account(self.account) + middle + quoted(self.order) + tail
             self._hash: str = hashlib.sha256(text).hexdigest()
             return self._hash
 
     def encoded(self) -> bytes:
         """The canonical bytes of `to_json`."""
-        head, middle, after, tail = self.ground.whole
-        digest = self.hash.encode("ascii")
-        return b"".join((head, quoted(self.account), middle, b'"', digest, b'"', after, quoted(self.order), tail))
+        ground = self.ground
+        account, order = ground.account(self.account), quoted(self.order)
+        head, middle, tail = ground.body
+        digest = hashlib.sha256(head + account + middle + order + tail).hexdigest().encode("ascii")
+        head, middle, after, tail = ground.whole
+        return head + account + middle + digest + after + order + tail
 
 
 def quoted(text: str) -> bytes:
     """A text as JSON in ASCII."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return b'"%b"' % text.encode("ascii")
+    if _PLAIN.fullmatch(text):
+        return b'"' + text.encode("ascii") + b'"'
     return json.dumps(text, ensure_ascii=True).encode("ascii")

@@ -2,10 +2,10 @@
 
 In: a `compile.Plan` (the generated checks and the layout of their places), the facts as columns. Out: for one side and
 order type the step that says which orders are cleared. Guaranteed: the step is the generated source of `fastpath.py`,
-expression by expression; a place of the lists L, A and T is the term it stands for, worked out over columns; a sum over
-names is read from cells that `RunningCells` keeps row by row. An order is cleared only where no rule fails and nothing
-that the source looks at is missing. Refused: `NotVectorError` for books with a rule that the generated check leaves to
-the general path, and for places without a column.
+expression by expression (rules it leaves out: `vector_slow.py`); a place of the lists L, A and T is the term it stands
+for, worked out over columns; a sum over names is read from cells that `RunningCells` keeps row by row. An order is
+cleared only where no rule fails and nothing that the source looks at is missing. Refused: `NotVectorError` for rules
+and places without a column.
 Why from the source: two texts for one meaning would have to be shown equal; this one has been.
 Before: `vector_terms.py`, `vector_cells.py`, `compile.py`. After: `vector.py`.
 """
@@ -23,6 +23,7 @@ from lexorder.engine.slots import Slot, Table
 from lexorder.engine.totals import Total
 from lexorder.engine.units import Kind
 from lexorder.engine.vector_code import Code, Level, NotVectorError
+from lexorder.engine.vector_slow import failing
 from lexorder.engine.vector_tables import NUMERIC
 from lexorder.engine.vector_terms import Around, Num, Terms
 
@@ -54,14 +55,13 @@ class First:
     def cleared(self, side: str, ord_type: str) -> int:
         """The step that clears orders of one side and type. Raises NotVectorError."""
         check = self.plan.check(side, ord_type)
-        if check.slow:
-            rules = ", ".join(self.plan.prepared[i].rule.id for i in check.slow)
-            raise NotVectorError(f"the generated check does not judge {rules}")
-        self.count = len(check.fast)
-        if check.source not in self._cleared:
+        self.count = len(check.fast) + len(check.slow)
+        key = f"{side}\n{check.source}"
+        if key not in self._cleared:
             self._place()
-            self._cleared[check.source] = self._written(check)
-        return self._cleared[check.source]
+            beside = [failing(self.plan.prepared[i], side, self.terms) for i in check.slow]
+            self._cleared[key] = self._written(check, beside)
+        return self._cleared[key]
 
     def totals(self) -> Sequence[tuple[Total, str]]:
         """All totals of the layout, with the source of what a name contributes."""
@@ -81,21 +81,21 @@ class First:
 
     # ---- statements ------------------------------------------------------------------------------------
 
-    def _written(self, check: Check) -> int:
-        """All rules of the careful form, each in its own `try`."""
+    def _written(self, check: Check, beside: Sequence[int]) -> int:
+        """All rules of the careful form, each in its own `try`, and those that are beside it."""
         function = next(
             n for n in ast.parse(check.source).body if isinstance(n, ast.FunctionDef) and n.name == "careful"
         )
         names: dict[str, Typed] = {}
-        failing = []
+        failed = []
         for statement in function.body:
             if isinstance(statement, ast.Assign):
                 self._assigned(statement, names)
             elif isinstance(statement, ast.Try):
-                failing.append(self._failing(statement.body, names))
-        if len(failing) != len(check.fast):
+                failed.append(self._failing(statement.body, names))
+        if len(failed) != len(check.fast):
             raise NotVectorError("the generated check has another shape than expected")
-        held = [self.code.apply("not", step) for step in failing]
+        held = [self.code.apply("not", step) for step in (*failed, *beside)]
         return reduce(lambda a, b: self.code.apply("and", a, b), held, self.code.truth(True))
 
     def _assigned(self, statement: ast.Assign, names: dict[str, Typed]) -> None:

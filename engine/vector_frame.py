@@ -10,7 +10,7 @@ Before: `vector_copies.py`, `vector_orders.py`. After: `vector_book.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -25,6 +25,7 @@ from lexorder.engine.vector_copies import Copy
 from lexorder.engine.vector_old import OldOrders
 from lexorder.engine.vector_orders import Asked, canonical
 from lexorder.engine.vector_pairs import held_column
+from lexorder.engine.vector_tables import UNKNOWN as STRANGE
 
 _PRICES = ("order.price", "order.stop_price")
 _NAMED = (
@@ -51,20 +52,16 @@ class Frame:
     row: Ints
     cells: RunningCells | None = None
     old: OldOrders | None = None
-    people: set[Level] = field(default_factory=set)
+    traders: bool = False
 
     def index(self, level: Level) -> Ints:
         """For each order its instrument, account, trader or strategy."""
-        if level in (Level.TRADER, Level.STRATEGY):
-            self.people.add(level)
+        self.traders |= level is Level.TRADER
         return self.things[level]
 
     def nameless(self) -> Flags:
-        """The orders that have no trader or strategy, where one was looked for."""
-        found = np.zeros(len(self.places), dtype=np.bool_)
-        for level in self.people:
-            found |= self.things[level] < 0
-        return found
+        """The orders that have no trader, where one was looked for."""
+        return (self.things[Level.TRADER] < 0) & self.traders
 
     def read(self, what: tuple[Any, ...]) -> Column:
         """A fact of the orders, or of what is held of their names."""
@@ -129,7 +126,7 @@ def admitted(asked: Asked, copies: Sequence[Copy]) -> list[Frame] | None:
         mine = numbers[0] if same else {level: _numbers(copy, level, asked, name) for level, name in _NAMED}
         numbers.append(mine)
         for level, _ in _NAMED:
-            plain &= mine[level] > (UNKNOWN if level in (Level.TRADER, Level.STRATEGY) else NOBODY)
+            plain &= mine[level] > (UNKNOWN if level is Level.TRADER else NOBODY)
         plain &= ~copy.odd.take(np.maximum(mine[Level.ACCOUNT], 0))
         working = copy.holdings.identifiers()
         if working:
@@ -150,17 +147,17 @@ def _frame(copy: Copy, asked: Asked, places: Ints, numbers: dict[Level, Ints]) -
 def _numbers(copy: Copy, level: Level, asked: Asked, name: str) -> Ints:
     """The number of each order's thing; a strategy need not be known, and a trader need not be named."""
     texts, index = asked.texts.get(name), copy.tables.tables[level].index
+    unknown = index[STRANGE] if level is Level.STRATEGY else UNKNOWN
     default = copy.tables.vocabulary.names[name].default
-    absent = index.get(str(default), NOBODY) if default is not None else NOBODY
-    if texts is None or (level is Level.STRATEGY and not index):
+    absent = index.get(str(default), unknown) if default is not None else NOBODY
+    if texts is None:
         return np.full(asked.size, absent, dtype=np.int64)
-    unknown = NOBODY if level is Level.STRATEGY else UNKNOWN
     find = index.get
     try:
         found = list(map(find, texts, repeat(unknown)))
     except TypeError:
         found = [find(text, unknown) if isinstance(text, str) else UNKNOWN for text in texts]
-    if level in (Level.TRADER, Level.STRATEGY) and unknown in found:
+    if level in (Level.TRADER, Level.STRATEGY) and None in texts:
         found = [absent if text is None else number for text, number in zip(texts, found, strict=True)]
     return np.array(found, dtype=np.int64)
 

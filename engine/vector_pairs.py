@@ -29,6 +29,8 @@ from lexorder.engine.vector_tables import NUMERIC, Tables, integer_of, made
 
 SHARES_MAX = 10**15
 """Holdings beyond this many shares are left to the single path."""
+DENSE_MAX = 20_000_000
+"""Up to this many accounts times instruments, rows are found in one array (80 MB at most), else in a table."""
 SYMBOL_BITS = 32
 """A pair is found by its account's number, then its instrument's."""
 Pair = tuple[str, str]
@@ -113,6 +115,9 @@ class Pairs:
             column.put(0, nothing)
         self.odd: set[str] = set()
         self.facts: dict[str, Noted] = {}
+        accounts, self._width = (len(tables.tables[x].keys) for x in (Level.ACCOUNT, Level.INSTRUMENT))
+        few = accounts * self._width <= DENSE_MAX
+        self._dense = np.zeros(accounts * self._width, dtype=np.int32) if few else None
         self.working = Working(self)
         for pair in holdings.pairs():
             self.refresh(pair)
@@ -127,7 +132,7 @@ class Pairs:
         return len(self.pairs)
 
     def refresh(self, pair: Pair) -> int:
-        """Read one name of one account anew; the number of its row."""
+        """Read one name of one account anew; the number of its row. Accounts and instruments that come later: `odd`."""
         accounts, symbols = (self.tables.tables[x].index for x in (Level.ACCOUNT, Level.INSTRUMENT))
         if pair[0] not in accounts or pair[1] not in symbols:
             self.odd.add(pair[0])
@@ -135,6 +140,8 @@ class Pairs:
         row = self.index.setdefault(accounts[pair[0]] << SYMBOL_BITS | symbols[pair[1]], len(self.pairs))
         if row == len(self.pairs):
             self.pairs.append(pair)
+            if self._dense is not None:
+                self._dense[accounts[pair[0]] * self._width + symbols[pair[1]]] = row
         position, orders = self.holdings.position(pair), self.holdings.working(pair)
         held = Fraction(0) if position is None else position.get("position.before.quantity", Fraction(0))
         now = integer_of(held, 1)
@@ -154,6 +161,8 @@ class Pairs:
 
     def rows_of(self, account: Ints, symbol: Ints) -> Ints:
         """The row of each account and instrument, 0 for those of which nothing is held."""
+        if self._dense is not None:
+            return self._dense.take(account * self._width + symbol).astype(np.int64)
         keys = (account << SYMBOL_BITS | symbol).tolist()
         return np.fromiter(map(self.index.get, keys, repeat(0)), dtype=np.int64, count=len(keys))
 

@@ -33,6 +33,8 @@ from lexorder.engine.vector_columns import Column
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+UNKNOWN = "\x00"
+"""Stands among the strategies for all that are not known: no identifier is spelt so."""
 NUMERIC = (Kind.NUMBER, Kind.DURATION)
 RATE = "instrument.fx"
 ENTITY_LEVEL = {
@@ -70,14 +72,15 @@ class Table:
     """The things of one level, by number. `version` changes with any fact."""
 
     facts: Mapping[str, Facts]
+    unknown: bool = False
     keys: list[str] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
     columns: dict[tuple[Any, ...], Held] = field(default_factory=dict)
     version: int = 0
 
     def grow(self) -> None:
-        """Number the things that have come since."""
-        for key in self.facts:
+        """Number the things that have come since; an unknown strategy reads as one without facts."""
+        for key in (UNKNOWN, *self.facts) if self.unknown else self.facts:
             if key not in self.index:
                 self.index[key] = len(self.keys)
                 self.keys.append(key)
@@ -148,7 +151,7 @@ class Tables:
             Level.INSTRUMENT: Table(snapshot.instruments),
             Level.ACCOUNT: Table(snapshot.accounts),
             Level.TRADER: Table(snapshot.traders),
-            Level.STRATEGY: Table(snapshot.strategies),
+            Level.STRATEGY: Table(snapshot.strategies, unknown=True),
         }
         self.grow()
 
@@ -355,8 +358,8 @@ class Tables:
         """The subject of a kind for one thing: itself, its group, or an order of which no more is known."""
         if kind in ("order", "position", "working_order"):
             return Subject(kind, symbol, {f"{kind}.symbol": symbol, f"{kind}.account": seen.account})
-        if kind == "trader":
-            return Subject(kind, key, seen.snapshot.traders.get(key, {}))
+        if kind in ("trader", "strategy"):
+            return Subject(kind, key, seen.snapshot.records(kind, key) or {})
         facts = seen.snapshot.instruments.get(symbol, {})
         groups = seen.vocabulary.entities[kind].groups
         return Subject(kind, str(facts.get(groups, ""))) if groups else Subject(kind, symbol, facts)

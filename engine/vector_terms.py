@@ -149,7 +149,12 @@ class Terms:
         raise NotVectorError(f"a {type(term).__name__.lower()} has no formula over columns")
 
     def aggregate(self, term: Aggregate, around: Around) -> Num:
-        """A sum or count over the fills of one name; of others where a form knows better (`vector_second.py`)."""
+        """A sum or count over the one order, or over the fills of one name; of others see `vector_second.py`."""
+        if term.collection == "order" and term.kind in ("sum", "count"):
+            inner = around.within("order")
+            body = Num(self.code.constant(1)) if term.body is None else self.number(term.body, inner)
+            counts = self.code.truth(True) if term.where is None else self.truth(term.where, inner)
+            return Num(self.code.apply("if", counts, body.step, self.code.constant(0)), body.scale, body.den)
         names = {n.name.split(".")[0] for n in term.walk() if isinstance(n, Field)} - {"fill", "account"}
         single = all(self.tables.vocabulary.entities[entity].single for entity in names)
         if term.collection != "fill" or term.kind not in ("sum", "count") or term.owner or not single:
@@ -260,6 +265,13 @@ class Terms:
                 return self.code.apply("if", *(self.truth(x, around) for x in (condition, yes, no)))
             case Field() if term.unit.kind is Kind.BOOL:
                 return self._read(term, around)
+            case Aggregate(kind="any" | "all", collection="order", body=Term() as body):
+                inner = around.within("order")
+                counts = self.code.truth(True) if term.where is None else self.truth(term.where, inner)
+                held = self.truth(body, inner)
+                if term.kind == "any":
+                    return self.code.apply("and", counts, held)
+                return self.code.apply("or", self.code.apply("not", counts), held)
         raise NotVectorError(f"a {type(term).__name__.lower()} is no condition over columns")
 
     def _comparison(self, term: Compare, around: Around) -> int:

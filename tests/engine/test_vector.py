@@ -329,7 +329,7 @@ class TestUnfit:
             (cases.rule("r", "order", "", "order.on_tick"), "order.on_tick is measured for each order"),
             (
                 cases.rule("r", "account", "", "count(position where position.after.quantity != 0) <= 5"),
-                "the generated check does not judge r",
+                "r has no generated check: it is no limit on what is held of one name",
             ),
             (
                 REGIME + cases.rule("r", "order", "", "market.regime != VOLATILE"),

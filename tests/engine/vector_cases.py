@@ -24,6 +24,7 @@ from lexorder.engine.events import (
     InstrumentSet,
     PositionSet,
     SingleChanged,
+    StrategySet,
     TraderChanged,
     TraderSet,
     WorkingAdded,
@@ -37,11 +38,21 @@ from tests.worlds import VOCABULARY, instrument, world
 ACCOUNTS = ("A1", "A2", "A3", "A4")
 SYMBOLS = ("ACME", "ACMEB", "BETA", "COCO", "DOLL", "EURO")
 TRADERS = ("T1", "T2")
+STATES = ("ACTIVE", "ACTIVE", "REDUCING", "HALTED")
 NOON = datetime(2026, 6, 15, 16, 0, tzinfo=UTC)
 
 VOLUME = (
     "sum(order.filled) + sum(working_order.filled) + sum(fill.quantity where fill.date == clock.date)"
     " <= 10% * instrument.adv"
+)
+SWITCH = (
+    "firm.trading_state != HALTED and account.trading_state != HALTED and trader.trading_state != HALTED"
+    " and strategy.trading_state != HALTED"
+)
+REDUCING = "any(order.trader.trading_state == REDUCING) or any(order.strategy.trading_state == REDUCING)"
+CLOSING = (
+    "position.after.quantity <= max(0, position.before.quantity)"
+    " and position.after.quantity >= min(0, position.before.quantity)"
 )
 SHAPES: tuple[tuple[str, str, str, str], ...] = (
     ("issuer", "issuer", "", "sum(abs(position.after.value)) <= 30% * account.nav"),
@@ -65,6 +76,8 @@ SHAPES: tuple[tuple[str, str, str, str], ...] = (
     ("count", "account", "",
      "account.orders_today + count(order where order.action == new) <= account.max_orders_per_day"),
     ("hours", "order", "", "clock.now >= session.open"),
+    ("switch", "order", "", SWITCH),
+    ("reducing", "position", REDUCING, CLOSING),
 )  # fmt: skip
 """Name, subject, condition and requirement of rules of every shape that has a vectorised form."""
 
@@ -99,6 +112,7 @@ def document(random_: Random, rare: int = 5) -> dict[str, Any]:
         working_orders=[_working(n, random_) for n in range(random_.choice((0, 2, 6)))],
         fills=[_fill(n, random_) for n in range(random_.choice((0, 0, 3)))],
         traders=[{"id": t, "role": random_.choice(("junior_trader", "portfolio_manager"))} for t in TRADERS],
+        strategies=[{"id": "S1", "trading_state": random_.choice(("ACTIVE", "REDUCING"))}],
         lists={"restricted": random_.sample(SYMBOLS, random_.choice((0, 1))), "watch": []},
         fx={"base": "USD", "EUR": random_.choice(("1.08", "1.12345678"))},
     )
@@ -178,7 +192,8 @@ def plain(random_: Random, number: int, live: Desk | None = None) -> dict[str, A
         "ord_type": kind,
         "time_in_force": random_.choice(("DAY", "IOC", "GTC")),
         "has_locate": random_.random() < 0.8,
-        "trader": random_.choice((*TRADERS, "T1", "T2")),
+        "trader": random_.choice(TRADERS),
+        "strategy": random_.choice(("NONE", "S1", "S2")),
     }
     if kind == "limit":
         found["price"] = _price(random_, found["symbol"], live)
@@ -322,6 +337,9 @@ class Happenings:
                 TraderChanged("T1", {"trader.traded_today": Fraction(self.random.choice((0, 19_000)))}),
                 TraderSet("T2", {"trader.id": "T2", "trader.role": self.random.choice(("junior_trader", "observer"))}),
                 AccountSet("A9", {**facts, "account.id": "A9"}),
+                StrategySet("S1", {"strategy.id": "S1", "strategy.trading_state": self.random.choice(STATES)}),
+                StrategySet("S2", {"strategy.id": "S2", "strategy.trading_state": self.random.choice(STATES)}),
+                TraderChanged("T2", {"trader.trading_state": self.random.choice(STATES)}),
             )
         )
 
