@@ -154,8 +154,9 @@ def deficit(case: Case) -> object:
     """The intraday margin deficit of a day: with executions, or with a change of value alone."""
     if "fills" not in case.given:
         return _deficit_by_value(case)
-    fills = _fills(case.given["fills"], timed=bool(case.given["order_of_fills_provable"]))
-    if case.given["order_of_fills_provable"] and not all("time" in fill for fill in fills):
+    shown = bool(case.given.get("order_of_fills_provable", True))
+    fills = _fills(case.given["fills"], timed=shown)
+    if shown and not all("time" in fill for fill in fills):
         day = asking.NOON[:10]
         fills = [fill | {"time": f"{day}T10:{place:02}:00{asking.NOON[-6:]}"} for place, fill in enumerate(fills)]
     account = {

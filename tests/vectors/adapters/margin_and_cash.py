@@ -7,7 +7,7 @@ then for a lot, and all money may be counted in a smaller unit, so that no figur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from lexorder.engine.quantity import fits_scale
@@ -307,17 +307,28 @@ def _money_scale(prices: Iterable[Fraction]) -> Fraction:
 
 
 def budget(case: Case) -> object:
-    """An order that cash and its fee must pay whole."""
-    case.given.only("all_or_none", True)
+    """An order that cash and its fee must pay whole, or that is cut to what they pay in whole lots."""
+    fees = {"fee_rate": text(case.given.get("fee_rate", 0)), "flat_fee": text(case.given.get("fee_flat", 0))}
     snapshot = asking.document(
         account={"kind": "cash", "cash": case.given.text("cash")},
         instruments=[asking.instrument(case.order["symbol"], "1")],
     )
-    fees = {"fee_rate": text(case.given.get("fee_rate", 0)), "flat_fee": text(case.given.get("fee_flat", 0))}
-    return asking.decided(snapshot, [_single(case.order, **fees)], ["cash-account-pays-in-full"])
+    if case.given.only("all_or_none", True, False):
+        return asking.decided(snapshot, [_single(case.order, **fees)], ["cash-account-pays-in-full"])
+    return min(case.order.number("orderQty"), max_quantity(_budgeted(case)))
 
 
-def max_quantity(case: Case) -> object:
+def _budgeted(case: Case) -> Case:
+    """What an order at its limit could be at most, as a case of its own."""
+    case.order.only("side", "buy")
+    case.order.only("ordType", "limit")
+    case.order.ignore("symbol")
+    asked = {name: text(value) for name, value in case.given.items() if name in ("cash", "fee_rate", "fee_flat", "lot")}
+    case.given.ignore("lot")
+    return replace(case, given=Fields({**asked, "price": case.order.text("price")}))
+
+
+def max_quantity(case: Case) -> Fraction:
     """The most that cash buys, in whole lots."""
     purse = case.given["cash"]
     money = purse.number("USD") if isinstance(purse, Fields) else case.given.number("cash")

@@ -17,6 +17,8 @@ from tests.vectors.case import Case, Fields, NotCoveredError, text
 
 SYMBOL = "XYZ"
 DAY = date.fromisoformat(asking.NOON[:10])
+SHORT_DAY = date(2026, 11, 27)
+"""A day on which the exchange closes early."""
 TIMES = {
     "regular": time(12),
     "normal": time(12),
@@ -118,9 +120,10 @@ def _session(moment: str, **facts: object) -> dict[str, Any]:
 
 
 def mwcb_action(case: Case) -> object:
-    """What reaching a level at a time does."""
-    moment = at(DAY, time.fromisoformat(case.given["time_et"]))
-    earlier = {f"level_{level}_time": at(DAY, time(9, 31)) for level in case.given.get("levels_halted_earlier", ())}
+    """What reaching a level at a time does, on a day that may close early and have had halts before."""
+    day = SHORT_DAY if case.given.get("early_close", False) else DAY
+    moment = at(day, time.fromisoformat(case.given["time_et"]))
+    earlier = {f"level_{level}_time": at(day, time(9, 31)) for level in case.given.get("levels_halted_earlier", ())}
     snapshot = _session(moment, decline_level=case.given.text("level_reached"), decline_time=moment, **earlier)
     words = {"NONE": "no_halt", "HALT_15_MIN": "halt_15m", "HALT_REST_OF_DAY": "halt_rest_of_day"}
     return words[str(asking.measured("session.decline_action", snapshot))]

@@ -25,7 +25,9 @@ MANY = "1000000000000"
 
 SIDES = {"buy": "buy", "sell": "sell", "sell_short": "sell_short", "short": "sell_short"}
 UCITS = ("ucits-issuer-limit", "ucits-five-ten-forty")
-NOT_DIVERSIFIED = Said("not_diversified", "non_diversified")
+NOT_DIVERSIFIED, STILL = Said("not_diversified", "non_diversified"), "still_diversified"
+KINDS = {"equity": "security", "bond": "security", "transferable_security": "security", "otc": "otc_derivative"}
+"""What cases call an instrument where the vocabulary has another word."""
 CAUSES = ("market_move", "subscription_rights", "redemption")
 """Why a limit may be exceeded without an acquisition."""
 # ---- asking --------------------------------------------------------------------------------------
@@ -131,7 +133,11 @@ def group(case: Case) -> object:
 
 def _entity(given: Fields) -> dict[str, object]:
     facts: dict[str, object] = {"issuer": given["issuer"], "group": given.get("group", given["issuer"])}
-    return facts | ({"kind": given["kind"]} if "kind" in given else {})
+    if "kind" in given:
+        facts["kind"] = KINDS.get(given["kind"], given["kind"])
+    if "credit_institution" in given:
+        facts["credit_institution"] = given["credit_institution"]
+    return facts
 
 
 def _ucits(snapshot: Mapping[str, Any], rules: Iterable[str]) -> str:
@@ -176,9 +182,10 @@ def acquired(case: Case) -> object:
     symbol = moves[0]["symbol"] if moves else "A"
     snapshot = _fund(["diversified"], [(symbol, outside, {})])
     if moves:
-        return asking.decided(snapshot, [_order(sent) for sent in moves], ["diversified-company"])
+        decided = asking.decided(snapshot, [_order(sent) for sent in moves], ["diversified-company"])
+        return {"reject": Said("reject", *NOT_DIVERSIFIED), "approve": Said("approve", STILL)}.get(decided, decided)
     found = _standing(snapshot, ["diversified-company"])
-    return NOT_DIVERSIFIED if found is Status.BREACH else "still_diversified"
+    return NOT_DIVERSIFIED if found is Status.BREACH else STILL
 
 
 def ownership(case: Case) -> object:
