@@ -3,7 +3,7 @@
 In: TCP connections, before there is a request. Out: uvicorn's protocol with limits. Guaranteed: a client has at most
 `per_client` connections; the head of a request (its first line and headers) is complete within `head_s` and
 `head_bytes`; an answer of which nobody reads a byte for `stalled_s` ends with
-the connection. Refused: 429 `too-many-connections`,
+the connection. Refused: 400 `http-malformed`, 429 `too-many-connections`,
 408 `head-too-slow`, 431 `head-too-large`, each as a problem document, then the connection ends. Why below ASGI: a
 client that never finishes its headers never becomes a request. Before: `problems.py`, `settings.py`. After:
 `cli_serve.py`.
@@ -92,6 +92,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """The connection becomes a stream, which is counted by its key."""
         self._leave()
         super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's own words)
+        """What was sent is no HTTP."""
+        self._refuse(Problem(400, "http-malformed", "This is not an HTTP request."))
 
     def pause_writing(self) -> None:
         """The client reads too slowly for what is sent: from now on it must go on reading."""

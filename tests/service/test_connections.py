@@ -209,6 +209,29 @@ def test_a_head_has_its_bytes_and_not_more(guarded: Border):
             assert refusal(connection) == (431, "head-too-large")
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"MARKER\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",  # a client that speaks TLS
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nMARKER",
+        b"POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nMARKER",
+        b"GET / HTTP/1.1\r\nbad header: MARKER\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\n folded: MARKER\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_as_a_problem(guarded: Border, sent: bytes):
+    """Two lengths, or a length and chunks, are how one request is hidden in another."""
+    with serving(Guard(app, guarded.access)) as served, closing(served.connect(sent)) as connection:
+        status, body = answer(connection)
+        assert (status, json.loads(body)["code"]) == (400, "http-malformed")
+        assert b"MARKER" not in body
+        assert connection.recv(1) == b""
+
+
 def test_a_client_that_does_not_read_is_let_go(guarded: Border):
     key = guarded.key()
     with serving(Guard(app, guarded.access), stalled_s=0.5) as served, closing(socket.socket()) as connection:
