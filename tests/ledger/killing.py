@@ -1,8 +1,8 @@
 """Kills a writing process over and over and looks for acknowledged records that are gone or there twice.
 
-`python -m tests.ledger.killing --cycles 300 --out benchmarks/results/ledger-kill.json [--url URL]`. One ledger for all
-cycles: each goes on where the killed one ended. The signal is SIGKILL, at a random moment, sometimes while the process
-still opens the ledger. After every kill the ledger is opened, and at the end verified whole.
+`python -m tests.ledger.killing --cycles 300 --out benchmarks/results/ledger-kill.json [--postgresql]`. One ledger for
+all cycles: each goes on where the killed one ended. The signal is SIGKILL, at a random moment, sometimes while the
+process still opens the ledger. After every kill the ledger is opened, and at the end verified whole.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lexorder.engine.ledger import audit
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.ledger import Ledger
+from tests.ledger.postgres_server import Server, binaries
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
@@ -119,16 +120,33 @@ def run(url: str, cycles: int, seed: int) -> Outcome:
     return outcome
 
 
+def on_file(options: argparse.Namespace) -> Outcome:
+    """On SQLite."""
+    with tempfile.TemporaryDirectory() as place:
+        return run(f"sqlite:///{place}/ledger.db", options.cycles, options.seed)
+
+
+def on_server(options: argparse.Namespace) -> Outcome:
+    """On a PostgreSQL server of its own."""
+    programs = binaries()
+    assert programs is not None, "no PostgreSQL server is installed"
+    server = Server(programs)
+    try:
+        server.start()
+        return run(server.url(), options.cycles, options.seed)
+    finally:
+        server.remove()
+
+
 def main() -> int:
     """Run as the command line says, print and store the outcome; exit code 1 when anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--url", default="")
+    parser.add_argument("--postgresql", action="store_true", help="on a server started for it, instead of SQLite")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        outcome = run(options.url or f"sqlite:///{place}/ledger.db", options.cycles, options.seed)
+    outcome = on_server(options) if options.postgresql else on_file(options)
     text = json.dumps({"command": " ".join(sys.argv[1:]), **vars(outcome)}, indent=2) + "\n"
     print(text, end="")
     if options.out:

@@ -36,7 +36,7 @@ class Server:
     """One cluster; `url` gives the address of a fresh database in it."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="lexorder-pg-"))
         self._account = _unprivileged()
         if self._account:
@@ -141,7 +141,7 @@ class Server:
     def _run(self, program: str, *arguments: str) -> None:
         account = self._account
         subprocess.run(
-            [str(self._programs / program), *arguments],
+            [str(self.programs / program), *arguments],
             check=True,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
