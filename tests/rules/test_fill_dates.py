@@ -73,6 +73,6 @@ def test_a_fill_that_a_feed_tells_is_dated_too(make: Make, dated: dict[str, str]
     row = {"id": "F-1", "account": "A", "symbol": "ACME", "side": "buy", "quantity": "40", "price": "100", **dated}
     known = Known(words(), desk.snapshot, {}, Records("fill"))
     (told,) = events_of("fills", {"items": [row]}, known)
-    desk.apply(told)  # type: ignore[arg-type]
+    desk.apply(told)
     assert desk.check(order("buy", most)).approved
     assert desk.check(order("buy", most + 1)).outcome == "reject"
