@@ -2,11 +2,10 @@
 
 In: TCP connections, before there is a request. Out: uvicorn's protocol with limits. Guaranteed: a client has at most
 `per_client` connections; the head of a request (its first line and headers) is complete within `head_s` and
-`head_bytes`; an answer of which nobody reads a byte for `stalled_s` ends with
-the connection. Refused: 400 `http-malformed`, 429 `too-many-connections`,
-408 `head-too-slow`, 431 `head-too-large`, each as a problem document, then the connection ends. Why below ASGI: a
-client that never finishes its headers never becomes a request. Before: `problems.py`, `settings.py`. After:
-`cli_serve.py`.
+`head_bytes`; an answer of which nobody reads a byte for `stalled_s` ends with the connection. Refused, each as a
+problem document before the connection ends: 400 `http-malformed`, 408 `head-too-slow`, 429 `too-many-connections`, 431
+`head-too-large`. Why below ASGI: a client that never finishes its headers never becomes a request. Before:
+`problems.py`, `settings.py`. After: `serving.py`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In: what the service and its libraries log. Out: lines on a stream. Guaranteed: 
 data are not written, nor is anything that looks like a key, a token, a password in an address, a private key or an
 e-mail address, wherever it stands; an exception is logged by its kind and where it happened, without its message and
 without local variables, for both can hold what a caller sent; an object of an unknown type is logged by its type.
-Refused: nothing. Why not only care at each call: one forgotten call is enough. Before: nothing. After: `cli_serve.py`;
+Refused: nothing. Why not only care at each call: one forgotten call is enough. Before: nothing. After: `serving.py`;
 every module that logs calls `structlog.get_logger`.
 """
 
