@@ -28,6 +28,7 @@ from lexorder.engine.events import (
     QuoteSet,
     SignalSet,
     SingleChanged,
+    StrategySet,
     TraderChanged,
     TraderSet,
     WorkingAdded,
@@ -42,7 +43,7 @@ from lexorder.engine.ports import ExactAnswer
 from lexorder.engine.records import EVERYONE
 from lexorder.engine.rule import Facts, Rule, Severity
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot
-from lexorder.engine.totals import Books
+from lexorder.engine.totals import Book, Books
 from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
 
@@ -50,6 +51,10 @@ PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
 UNBOUNDED = 10**12
 """The quantity headroom is looked for up to where the vocabulary sets no bound."""
 REFUSED = (Status.BREACH, Status.UNDECIDED)
+EVERYTHING = frozenset({"*"})
+"""Stands for every name of an instrument."""
+CHANGES_MAX = 100_000
+"""Changes kept for books that have not been read since."""
 _UNCERTAIN = (KeyError, AttributeError, MissingFactError)
 """What the generated check raises for a fact that is absent, None or no Fraction: the general path says what it is."""
 
@@ -96,9 +101,10 @@ class CompiledBook:
     def _build(self) -> None:
         """Start the lists anew: their layout has grown."""
         layout = self.plan.layout
-        tables = (layout.account, layout.line, layout.trader)
+        tables = (layout.account, layout.line, layout.trader, layout.strategy)
         self.books = Books(self.live, self.plan.derivations, tables, layout.totals, layout.share_scale)
         self._size = layout.size
+        self._changes: list[tuple[str, frozenset[str]]] = []
         self.fresh.watch(self.live)
 
     # ---- orders ------------------------------------------------------------------------------------
@@ -110,7 +116,7 @@ class CompiledBook:
             for kind in names["order.ord_type"].unit.values:
                 self._prepare("", {"order.side": side, "order.ord_type": kind, "order.symbol": "", "order.account": ""})
         for account in accounts:
-            self.books.book(account)
+            self.book(account)
 
     def check(self, account: str, orders: tuple[Facts, ...]) -> ExactAnswer:
         """Judge the orders together. Passing rules cost no evidence; `findings` has it when asked."""
@@ -120,6 +126,8 @@ class CompiledBook:
         try:
             check, passed = self._checks[order["order.side"], order["order.ord_type"]]  # type: ignore[index]
             book = self.books.books[account]
+            if book.seen != len(self._changes) or book.told or book.moved:
+                self._catch_up(book)
             values = book.lines[order["order.symbol"]].values  # type: ignore[index]
             if order["order.account"] != account:
                 return self._answer(self.findings(account, orders))
@@ -135,7 +143,7 @@ class CompiledBook:
         check = self._prepare(account, order)
         if check is None:
             return self._answer(self.findings(account, (order,)))
-        book = self.books.book(account)
+        book = self.book(account)
         line = self.books.line(book, str(order["order.symbol"]))
         try:
             failed = check.careful(order, line.values, book.values, self.books.trader)
@@ -168,7 +176,8 @@ class CompiledBook:
             for index in asked:
                 rule = self.plan.prepared[index]
                 own = known.get(index, {})
-                if index not in check.slow and rule.compact and _is_complete(rule, own):
+                known_here = index not in check.slow and index not in check.guarded
+                if known_here and rule.compact and _is_complete(rule, own):
                     found.append(judge_compact(rule, narrow, self.plan.derivations, own))
                 else:
                     seen = seen or self.live.projection(account, (order,))
@@ -177,7 +186,7 @@ class CompiledBook:
 
     def _excesses(self, account: str, order: Facts, check: Check) -> dict[int, dict[int, tuple[Fraction, Fraction]]]:
         """The exact excesses by rule and conjunct, where the kept totals give them."""
-        book = self.books.book(account)
+        book = self.book(account)
         line = self.books.line(book, str(order["order.symbol"]))
         found: dict[int, dict[int, tuple[Fraction, Fraction]]] = {}
         for (rule, part), pair in check.measure(order, line.values, book.values, self.books.trader).items():
@@ -207,7 +216,8 @@ class CompiledBook:
 
         def view(index: int) -> breakpoints.View:
             rule, own = self.plan.prepared[index], known.get(index, {})
-            if check is not None and index in check.fast and rule.compact and _is_complete(rule, own):
+            known_here = check is not None and index in check.fast and index not in check.guarded
+            if known_here and rule.compact and _is_complete(rule, own):
                 return self.live.narrow(account, str(order["order.symbol"]), (order,)), own
             return self.live.projection(account, (order,)), {}
 
@@ -231,93 +241,133 @@ class CompiledBook:
     # ---- events ------------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> None:
-        """Take an event over. Raises SnapshotError and then changes nothing."""
+        """Take an event over. Raises SnapshotError and then changes nothing. Lists are refreshed when next read."""
         symbol = self._symbol_of(event)
         before = self.live.snapshot.time
         self.live.apply(event)
         match event:
-            case InstrumentChanged(symbol=changed, facts=facts):
-                self.fresh.note(self.live, changed)
-                self._refresh(changed, frozenset(facts))
-            case AccountChanged(account=account, facts=facts):
-                self._account(account, frozenset(facts))
+            case WorkingAdded() | WorkingRemoved():
+                self._moved(*symbol)
             case Fill():
-                self._account(event.account, frozenset({"account.cash"}))
+                self._told(event.account, ("account.cash",))
                 self._moved(event.account, event.symbol)
                 if event.facts:
                     self._recorded("fill", event.facts)
-            case WorkingAdded() | WorkingRemoved():
-                self._moved(*symbol)
+            case SingleChanged(facts=facts):
+                self._single(frozenset(facts), before != self.live.snapshot.time)
+            case InstrumentChanged(symbol=changed, facts=facts):
+                self.fresh.note(self.live, changed)
+                self._log(changed, frozenset(facts))
+            case AccountChanged(account=account, facts=facts):
+                self._told(account, facts)
+            case _:
+                self._rare(event)
+
+    def _rare(self, event: Event) -> None:
+        """Things told as a whole, and records."""
+        match event:
             case PositionSet():
                 self._moved(event.account, event.symbol)
             case TraderChanged(trader=trader) | TraderSet(trader=trader):
                 self.books.traders.pop(trader, None)
-            case SingleChanged(facts=facts):
-                self._single(frozenset(facts), before != self.live.snapshot.time)
-            case FillRecorded(facts=facts):
-                self._recorded("fill", facts)
+            case StrategySet(strategy=strategy):
+                self.books.strategies.pop(strategy, None)
             case AccountSet(account=account):
                 self.books.books.pop(account, None)
-            case InstrumentSet(symbol=told):
-                self.fresh.note(self.live, told)
-                self._refresh(told, None)
-            case QuoteSet(facts=facts):
-                self._recorded("quote", facts)
-            case SignalSet(facts=facts):
-                self._recorded("signal", facts)
-
-    def _recorded(self, entity: str, facts: Facts) -> None:
-        """A record of an account, or of everyone, is new or has changed."""
-        owner = facts.get(f"{entity}.account", EVERYONE)
-        accounts = list(self.books.books) if owner == EVERYONE or entity != "fill" else [str(owner)]
-        for account in accounts:
-            self._account(account, frozenset({f"{entity}.*"}))
+            case InstrumentSet(symbol=symbol):
+                self.fresh.note(self.live, symbol)
+                self._log(symbol, EVERYTHING)
+            case FillRecorded(facts=facts):
+                self._recorded("fill", facts)
+            case QuoteSet() | SignalSet():
+                self._log("", frozenset({"quote.*" if isinstance(event, QuoteSet) else "signal.*"}))
 
     def _symbol_of(self, event: Event) -> tuple[str, str]:
         """(account, symbol) of the working order an event is about, read before it is gone."""
         if isinstance(event, WorkingAdded):
             return str(event.facts["working_order.account"]), str(event.facts["working_order.symbol"])
         if isinstance(event, WorkingRemoved):
-            account = self.live.account_of.get(event.id, "")
-            facts = self.live.working.get(account, {}).get(event.id, {})
-            return account, str(facts.get("working_order.symbol", ""))
+            facts = self.live.by_id.get(event.id, {})
+            return str(facts.get("working_order.account", "")), str(facts.get("working_order.symbol", ""))
         return "", ""
 
-    def _refresh(self, symbol: str, changed: frozenset[str] | None) -> None:
-        """Facts of an instrument have changed: its line in every book."""
-        for book in self.books.books.values():
-            line = book.lines.get(symbol)
-            if line is not None:
-                self.books.refresh(book, line, changed)
+    def _recorded(self, entity: str, facts: Facts) -> None:
+        """A record of an account, or of everyone, is new."""
+        owner = str(facts.get(f"{entity}.account", EVERYONE))
+        if owner == EVERYONE:
+            self._log("", frozenset({f"{entity}.*"}))
+        else:
+            self._told(owner, (f"{entity}.*",))
 
     def _moved(self, account: str, symbol: str) -> None:
         """A holding or a working order of one name has changed."""
         book = self.books.books.get(account)
         if book is not None:
-            known = book.lines.get(symbol)
-            if known is None:
-                self.books.line(book, symbol)
-            else:
-                self.books.refresh(book, known, self.books.holding)
+            book.moved.add(symbol)
 
-    def _account(self, account: str, changed: frozenset[str]) -> None:
-        """Facts of an account have changed, and with them whatever its lines make of them."""
+    def _told(self, account: str, changed: Iterable[str]) -> None:
+        """Facts of an account have changed."""
         book = self.books.books.get(account)
         if book is not None:
-            self.books.load_account(book, changed)
-            touched = self.books.touched(changed)
-            if touched.slots or touched.totals:
-                for line in book.lines.values():
-                    self.books.refresh(book, line, changed)
+            book.told.update(changed)
 
     def _single(self, changed: frozenset[str], timed: bool) -> None:
         """Lists, rates or the time have changed; with the time, facts may have become too old."""
-        for account in self.books.books:
-            self._account(account, changed)
+        self._log("", changed)
         self.books.traders.clear()
+        self.books.strategies.clear()
         if timed:
             for symbol in self.fresh.turned(self.live):
-                self._refresh(symbol, self.fresh.names)
+                self._log(symbol, self.fresh.names)
+
+    def _log(self, symbol: str, changed: frozenset[str]) -> None:
+        """An instrument's facts have changed, or (without a symbol) facts that every account may read."""
+        self._changes.append((symbol, changed))
+        if len(self._changes) > CHANGES_MAX:  # books that have not been read for so long are built anew
+            behind = CHANGES_MAX // 2
+            del self._changes[:behind]
+            kept = {a: book for a, book in self.books.books.items() if book.seen >= behind}
+            self.books.books = kept
+            for book in kept.values():
+                book.seen -= behind
+
+    # ---- bringing lists up to date ----------------------------------------------------------------
+
+    def book(self, account: str) -> Book:
+        """The book of an account as of now, built when first asked for."""
+        book = self.books.books.get(account)
+        if book is None:
+            book = self.books.book(account)
+            book.seen = len(self._changes)
+        elif book.seen != len(self._changes) or book.told or book.moved:
+            self._catch_up(book)
+        return book
+
+    def _catch_up(self, book: Book) -> None:
+        """Take into a book what has happened since it was last read; each line once, however often it changed."""
+        told, lines = book.told, {symbol: set(self.books.holding) for symbol in book.moved}
+        for symbol, changed in self._changes[book.seen :]:
+            if not symbol:
+                told |= changed
+            elif symbol in book.lines:
+                lines.setdefault(symbol, set()).update(changed)
+        book.told, book.moved, book.seen = set(), set(), len(self._changes)
+        if told:
+            self._retold(book, frozenset(told), lines)
+        for symbol, names in lines.items():
+            line = book.lines.get(symbol)
+            if line is None:
+                self.books.line(book, symbol)
+            else:
+                self.books.refresh(book, line, None if names >= EVERYTHING else frozenset(names))
+
+    def _retold(self, book: Book, told: frozenset[str], lines: dict[str, set[str]]) -> None:
+        """Facts of the account, or of everyone, have changed, and with them what lines make of them."""
+        self.books.load_account(book, told)
+        touched = self.books.touched(told)
+        if touched.slots or touched.totals:
+            for symbol in book.lines:
+                lines.setdefault(symbol, set()).update(told)
 
 
 def _is_complete(rule: Prepared, known: Mapping[int, object]) -> bool:

@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from math import lcm
 from typing import Any
 
 from lexorder.engine import integers
+from lexorder.engine.checks import Check, Layout
 from lexorder.engine.integers import NotFastError, Num
-from lexorder.engine.lowering import HEAD, LINE_KINDS, Env, Lowering, scope_of
-from lexorder.engine.names import Vocabulary
+from lexorder.engine.lowering import LINE_KINDS, Env, Lowering, scope_of
 from lexorder.engine.rule import Rule, TermClass
 from lexorder.engine.sharing import shared
-from lexorder.engine.slots import Table, names_read
+from lexorder.engine.slots import names_read
 from lexorder.engine.snapshot import BUY, MissingFactError
 from lexorder.engine.subjects import reaches_everything
 from lexorder.engine.terms import (
@@ -42,75 +42,25 @@ from lexorder.engine.totals import Contribution, Share, Total
 from lexorder.engine.units import COUNT, RATIO, TEXT
 from lexorder.engine.worst import Part, Prepared
 
-Function = Callable[[Mapping[str, Any], list[Any], list[Any], Callable[[str], list[Any]]], tuple[int, ...]]
-"""(order facts, L, A, list T of a trader) → indexes of rules that may not pass. Raises MissingFactError, KeyError."""
-
-_ORDER_WORDS = re.compile(r"\b[ntx]\d|T\[")
-_SHARES = (
-    "order.quantity",
-    "order.filled",
-    "position.before.quantity",
-    "position.after.quantity",
-    "working_order.filled",
-)
+_ORDER_WORDS = re.compile(r"\b[ntx]\d|[TS]\[")
 Weighted = tuple[Fraction, Term]
-
-
-Excesses = dict[tuple[int, int], tuple[Fraction, Fraction]]
-"""By rule and conjunct: the greatest excess over all states, and that without the order under test."""
-Measure = Callable[[Mapping[str, Any], list[Any], list[Any], Callable[[str], list[Any]]], Excesses]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The generated functions for one kind of order, and the indexes of the rules they judge and do not judge.
-
-    `run` is all or nothing: it raises when any fact is missing. `careful` answers then: rules that miss a fact are
-    among those that may not pass. `measure` gives exact excesses of the requirements that depend on fills.
-    """
-
-    run: Function
-    careful: Function
-    measure: Measure
-    fast: tuple[int, ...]
-    slow: tuple[int, ...]
-    source: str
-
-
-@dataclass(slots=True)
-class Layout:
-    """What all checks of one rule book share: tables of places and totals. It only grows."""
-
-    vocabulary: Vocabulary
-    derived: Mapping[str, Sequence[Rule]]
-    account: Table = field(default_factory=lambda: Table("A", 0))
-    line: Table = field(default_factory=lambda: Table("L", HEAD))
-    trader: Table = field(default_factory=lambda: Table("T", 0))
-    totals: list[Total] = field(default_factory=list)
-    known: dict[object, Total] = field(default_factory=dict)
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        """Changes whenever lists built so far have become too short."""
-        return (self.account.size, self.line.size, self.trader.size, len(self.totals))
-
-    @property
-    def share_scale(self) -> int:
-        """The common scale of shares as a power of ten; 0 when the vocabulary's share names differ."""
-        scales = {self.vocabulary.names[name].scale for name in _SHARES}
-        return int(10 ** scales.pop()) if len(scales) == 1 else 0
+__all__ = ["Check", "Layout", "write"]
 
 
 def write(rules: Sequence[Prepared], layout: Layout, known: Mapping[str, str]) -> Check:
     """The check for orders that have the `known` facts."""
     writer = _Writer(layout, known)
-    fast, slow = [], []
+    fast, slow, guarded = [], [], []
     for index, prepared in enumerate(rules):
         try:
             writer.rule(index, prepared)
             fast.append(index)
         except NotFastError:
-            slow.append(index)
+            if writer.guarded(index, prepared):
+                fast.append(index)
+                guarded.append(index)
+            else:
+                slow.append(index)
     source = writer.source()
     space: dict[str, Any] = {
         "positive": _positive,
@@ -120,7 +70,8 @@ def write(rules: Sequence[Prepared], layout: Layout, known: Mapping[str, str]) -
         **writer.constants,
     }
     exec(compile(source, "<generated check>", "exec"), space)  # noqa: S102 - see the module's docstring
-    return Check(space["check"], space["careful"], space["measure"], tuple(fast), tuple(slow), source)
+    functions = (space["check"], space["careful"], space["measure"])
+    return Check(*functions, tuple(fast), tuple(slow), source, frozenset(guarded))
 
 
 def _positive(divisor: int) -> int:
@@ -141,7 +92,14 @@ class _Writer:
         self.constants: dict[str, Any] = {}
         self.sign = "+" if known["order.side"] == BUY else "-"
         self.lower = Lowering(
-            layout.vocabulary, layout.derived, known, layout.account, layout.line, layout.trader, self.still_total
+            vocabulary=layout.vocabulary,
+            derived=layout.derived,
+            known=known,
+            account=layout.account,
+            line=layout.line,
+            trader=layout.trader,
+            strategy=layout.strategy,
+            total=self.still_total,
         )
 
     # ---- the functions -----------------------------------------------------------------------------
@@ -166,6 +124,7 @@ class _Writer:
         rises = self.sign == "+"
         ends = {
             "T": 'T = trader(o["order.trader"])',
+            "S": f'S = trader({self.fact("order.strategy")}, "strategy")' if self.lower.strategy.slots else "",
             "x0": "x0 = L[0]",
             "x1": f"x1 = L[0] {self.sign} {quantity}",
             "lo": "lo = L[1]" if rises else f"lo = L[1] - {quantity}",
@@ -201,12 +160,36 @@ class _Writer:
 
     def rule(self, index: int, prepared: Prepared) -> None:
         """Add the lines of one rule, or raise NotFastError and add nothing."""
-        marks = [(t, t.mark()) for t in (self.layout.account, self.layout.line, self.layout.trader)]
+        self.added(index, lambda: self.judged(index, prepared))
+
+    def guarded(self, index: int, prepared: Prepared) -> bool:
+        """Add the lines that clear a rule whose condition does not hold, and whether that could be done."""
+        if prepared.guard is None:
+            return False
+        try:
+            self.added(index, lambda: self.applying(index, prepared))
+        except NotFastError:
+            return False
+        return True
+
+    def applying(self, index: int, prepared: Prepared) -> list[str]:
+        """The lines that mark a rule when it applies."""
+        env = self.bound(prepared.rule)
+        assert prepared.guard is not None
+        guard = self.lower.condition(prepared.guard, env)
+        key = self.group(env)
+        marks = [f"if not {key}: r += ({index},)"] if key else []
+        return [*marks, f"if {guard}: r += ({index},)"]
+
+    def added(self, index: int, lines: Callable[[], list[str]]) -> None:
+        """Add what `lines` writes; when it raises NotFastError nothing is added."""
+        tables = (self.layout.account, self.layout.line, self.layout.trader, self.layout.strategy)
+        marks = [(t, t.mark()) for t in tables]
         totals, known = len(self.layout.totals), dict(self.layout.known)
         numbers, texts = dict(self.lower.order_numbers), dict(self.lower.order_texts)
         measures = list(self.measures)
         try:
-            self.bodies.append((index, self.judged(index, prepared)))
+            self.bodies.append((index, lines()))
         except NotFastError:
             self.measures = measures
             for table, mark in marks:
@@ -214,6 +197,7 @@ class _Writer:
             del self.layout.totals[totals:]
             self.layout.known = known
             self.lower.order_numbers, self.lower.order_texts = numbers, texts
+            self.lower.rates = False
             raise
 
     def judged(self, index: int, prepared: Prepared) -> list[str]:
@@ -369,6 +353,7 @@ class _Writer:
     def over(self, sums: Sequence[tuple[Fraction, Aggregate]], collection: str, env: Env) -> Num:
         """The part of some sums that one member of a collection adds."""
         found = Num("0")
+        self.lower.rates = collection == "position"
         for weight, term in sums:
             if term.collection == collection:
                 inner = env.within(collection)
@@ -376,6 +361,7 @@ class _Writer:
                 counts = "True" if term.where is None else self.lower.condition(term.where, inner)
                 member = integers.choice(counts, body, Num("0", body.scale))
                 found = integers.added(found, integers.multiplied(integers.constant(weight), member))
+        self.lower.rates = False
         if found.den:
             raise NotFastError("a run-time divisor inside a sum")
         return found

@@ -40,16 +40,19 @@ from lexorder.engine.terms import (
     Or,
     SetOf,
     Term,
+    depends_on_fills,
 )
-from lexorder.engine.units import Kind
+from lexorder.engine.units import BOOL, COUNT, Kind
 
 LINE_KINDS = ("instrument", "market", "position")
-OWN_PLACE = {"account": "A", "order": "O", "trader": "T", **dict.fromkeys(LINE_KINDS, "L")}
+OWN_PLACE = {"account": "A", "order": "O", "trader": "T", "strategy": "S", **dict.fromkeys(LINE_KINDS, "L")}
 STILL_COLLECTIONS = ("fill", "signal", "pair", "quote")
 """Collections that no order changes; events do, and refresh what reads them."""
 HEAD = 3
 """The first places of a line: the holding, and the lowest and highest that working orders can bring it to."""
 NUMERIC = (Kind.NUMBER, Kind.DURATION)
+QUOTIENT = 10**4
+"""How much finer than its dividend a quotient inside a sum may be; a finer one is left to the general path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,12 @@ class Lowering:
     account: Table
     line: Table
     trader: Table
+    strategy: Table
     total: Callable[[Aggregate, Env], Num]
     order_numbers: dict[str, str] = field(default_factory=dict)
     order_texts: dict[str, str] = field(default_factory=dict)
+    rates: bool = False
+    """Whether quotients are taken to be decimals, to be checked when they are worked out: inside sums over names."""
 
     # ---- what a term depends on --------------------------------------------------------------------
 
@@ -95,6 +101,8 @@ class Lowering:
             if kind == entity or {kind, entity} == {"instrument", "market"}:
                 return OWN_PLACE[kind]
             if self._linked(kind, entity):
+                if entity == "strategy" and kind != "order":
+                    raise NotFastError(f"the strategy of a {kind}")
                 return _known_place(entity)
         if self.vocabulary.entities[entity].single:
             return "A"
@@ -109,7 +117,8 @@ class Lowering:
         if isinstance(term, Field):
             return self._field_places(term, env)
         if isinstance(term, Key):
-            return frozenset("O" if term.entity in ("order", "trader") else "A" if term.entity == "account" else "L")
+            own = {"account": "A", **dict.fromkeys(("order", "trader", "strategy"), "O")}
+            return frozenset(own.get(term.entity, "L"))
         if isinstance(term, Aggregate):
             return self._aggregate_places(term, env)
         return frozenset().union(*(self.places(child, env) for child in term.children()))
@@ -147,19 +156,25 @@ class Lowering:
             raise NotFastError(f"a sum over each {term.collection} of a group")
         return frozenset("A" if scope == "all" else "L")
 
+    def _is_common(self, term: Field, collection: str) -> bool:
+        """Whether a name inside a sum is the member's own, the account's, or of one of the single things."""
+        entity = term.name.split(".", 1)[0]
+        return entity in (collection, "account") or self.vocabulary.entities[entity].single
+
     def _still(self, term: Term, env: Env) -> str:
         """A or L when the term depends on the account or on the line only, else empty."""
         places = self.places(term, env)
         return "A" if places <= {"A"} else "L" if places <= {"A", "L"} else ""
 
     def _slot(self, term: Term, env: Env, scale: int | None, where: str) -> str:
-        table = self.account if where == "A" else self.trader if where == "T" else self.line
+        table = {"A": self.account, "T": self.trader, "S": self.strategy, "L": self.line}[where]
         names = names_read(term, self.vocabulary, self.derived)
         kinds = ("account",) if where == "A" and not _of_subject(term) else env.kinds
         if where == "L" and isinstance(term, Field):  # the same place from wherever it is read
             entity = term.name.split(".", 1)[0]
             term, kinds = replace(term, via=""), ("account", entity if entity in LINE_KINDS else kinds[-1])
-        slot = table.take(term, ("account", "trader") if where == "T" else kinds, scale, names)
+        own = {"T": ("account", "trader"), "S": ("account", "strategy")}
+        slot = table.take(term, own.get(where, kinds), scale, names)
         return f"{table.letter}[{slot.index}]"
 
     # ---- conditions --------------------------------------------------------------------------------
@@ -190,6 +205,8 @@ class Lowering:
                 return self._membership(term, env)
             case Aggregate(collection="order"):
                 return self._quantified(term, env)
+            case Aggregate(kind="any" | "all", collection="position" | "working_order"):
+                return self._counted(term, env)
             case Field():
                 return self._text(term, env)
         raise NotFastError(type(term).__name__)
@@ -222,6 +239,16 @@ class Lowering:
         body = self.condition(term.body, inner)
         return _joined("and", [counts, body]) if term.kind == "any" else _joined("or", [_opposite(counts), body])
 
+    def _counted(self, term: Aggregate, env: Env) -> str:
+        """`any` and `all` over holdings or working orders that no fill changes: whether some are counted, or none."""
+        body = term.body or Literal(BOOL, True)
+        wanted = body if term.kind == "any" else Not(BOOL, body)
+        where = wanted if term.where is None else And(BOOL, (term.where, wanted))
+        if depends_on_fills(where):
+            raise NotFastError("a condition on what fills")
+        found = self.total(Aggregate(COUNT, "count", term.collection, None, where, term.owner), env)
+        return integers.compared(">" if term.kind == "any" else "==", found, Num("0"))
+
     # ---- texts and other values that are only compared ---------------------------------------------
 
     def text(self, term: Term, env: Env) -> str:
@@ -246,8 +273,8 @@ class Lowering:
         place = self.place(term, env)
         if term.name in FILL_NAMES or term.unit.kind in NUMERIC:
             raise NotFastError("a number where a text is read")
-        if place == "T":
-            return self._slot(term, env, None, "T")
+        if place in ("T", "S"):
+            return self._slot(term, env, None, place)
         return self._order_text(term.name)
 
     def _order_text(self, name: str) -> str:
@@ -325,7 +352,7 @@ class Lowering:
         """A number worked out when facts change: as an integer where its scale is certain, else as a quotient."""
         if not where:
             raise NotFastError("a derived number that orders change")
-        scale = lcm(self.static_scale(term), wanted)
+        scale = lcm(self.static_scale(term, rates=self.rates), wanted)
         code = self._slot(term, env, scale, where)
         if scale:
             return Num(code, scale)
@@ -349,6 +376,8 @@ class Lowering:
                 return reduce(_common_scale, (self.static_scale(c, rates=rates) for c in term.children()))
             case If(yes=yes, no=no):
                 return _common_scale(self.static_scale(yes, rates=rates), self.static_scale(no, rates=rates))
+            case Binary(op="/", left=left) if rates:
+                return self.static_scale(left, rates=rates) * QUOTIENT
             case Aggregate(kind="count"):
                 return 1
         return 0

@@ -30,6 +30,9 @@ from lexorder.engine.terms import Field, Term, Value
 CORNERS_MAX = 6
 """Up to this many working orders of one name are combined in a sum that is convex in fills and reads cash."""
 
+TOUCHED_MAX = 2_000
+"""Sets of changed names of which is kept what they touch."""
+
 Contribution = Callable[[int, list[Any], list[Any]], int]
 """What a name adds, from its holding and the lists L and A."""
 
@@ -128,12 +131,19 @@ class Line:
 
 @dataclass(slots=True)
 class Book:
-    """One account: its list A, its lines by symbol, its cells by (total, group)."""
+    """One account: its list A, its lines by symbol, its cells by (total, group).
+
+    What has happened since it was last looked at: `seen` says how much of the common log is in it; `told` are names of
+    the account that changed, `moved` its names with a new holding or working order.
+    """
 
     account: str
     values: list[Any]
     lines: dict[str, Line] = field(default_factory=dict)
     cells: dict[tuple[int, str], Cell] = field(default_factory=dict)
+    seen: int = 0
+    told: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
 
     def cell(self, total: int, group: str) -> Cell:
         """The cell of a group, made when first asked for."""
@@ -144,15 +154,16 @@ class Books:
     """The books of all accounts asked about, for one set of totals."""
 
     def __init__(
-        self, live: Live, derived: Derivations, tables: tuple[Table, Table, Table], totals: Sequence[Total], scale: int
+        self, live: Live, derived: Derivations, tables: tuple[Table, ...], totals: Sequence[Total], scale: int
     ) -> None:
         self.live = live
         self.derived = derived
-        self.account_table, self.line_table, self.trader_table = tables
+        self.account_table, self.line_table, self.trader_table, self.strategy_table = tables
         self.totals = totals
         self.share_scale = scale
         self.books: dict[str, Book] = {}
         self.traders: dict[str, list[Any]] = {}
+        self.strategies: dict[str, list[Any]] = {}
         names = live.vocabulary.names
         self.holding = frozenset(n for n in names if n.split(".", 1)[0] in ("position", "working_order"))
         self._touched: dict[frozenset[str] | None, Touched] = {}
@@ -182,16 +193,22 @@ class Books:
             self.refresh(book, book.lines[symbol], None)
         return book.lines[symbol]
 
-    def trader(self, trader: str) -> list[Any]:
-        """The list T of a trader."""
-        if trader not in self.traders:
-            values = [ABSENT] * self.trader_table.size
-            at = self.point(Projection(self.live.snapshot, self.live.vocabulary, "", (), (), {}), (), "")
-            subject = Subject("trader", trader, self.live.traders.get(trader, {}))
-            for slot in self.trader_table.slots:
-                load(slot, Point(at.projection, (at.stack[0], subject), {}, self.derived), values)
-            self.traders[trader] = values
-        return self.traders[trader]
+    def trader(self, key: str, kind: str = "trader") -> list[Any]:
+        """The list T of a trader, or the list S of a strategy."""
+        lists = self.traders if kind == "trader" else self.strategies
+        found = lists.get(key)
+        if found is None:
+            found = lists[key] = self._person(key, kind)
+        return found
+
+    def _person(self, key: str, kind: str) -> list[Any]:
+        table = self.trader_table if kind == "trader" else self.strategy_table
+        values = [ABSENT] * table.size
+        at = self.point(Projection(self.live.snapshot, self.live.vocabulary, "", (), (), {}), (), "")
+        subject = Subject(kind, key, self.live.snapshot.records(kind, key) or {})
+        for slot in table.slots:
+            load(slot, Point(at.projection, (at.stack[0], subject), {}, self.derived), values)
+        return values
 
     # ---- where terms are read ----------------------------------------------------------------------
 
@@ -238,7 +255,9 @@ class Books:
     def touched(self, changed: frozenset[str] | None) -> Touched:
         """What a change of these names makes necessary in a line; kept, because the same few changes come again."""
         if changed not in self._touched:
-            moved = changed is None or changed == self.holding
+            moved = changed is None or changed >= self.holding
+            if len(self._touched) > TOUCHED_MAX:
+                self._touched.clear()
             slots = [s for s in self.line_table.slots if changed is None or touches(s.names, changed)]
             leaves = [leaf for s in slots if (leaf := self.leaf(s)) is not None]
             own = {leaf.index for leaf in leaves}

@@ -72,7 +72,7 @@ class First:
     def _place(self) -> None:
         """Which place of the lists stands for what."""
         layout = self.plan.layout
-        for table in (layout.account, layout.line, layout.trader):
+        for table in (layout.account, layout.line, layout.trader, layout.strategy):
             self._slots[table.letter] = dict(_places(table))
         for number, total in enumerate(layout.totals):
             if total.cell >= 0:

@@ -37,7 +37,7 @@ PLAN = plan()
 
 def cells(book: CompiledBook) -> dict[tuple[int, str], object]:
     """Every sum as checks read it; empty groups are no different from groups never asked for."""
-    found = {key: cell.seen[0] for key, cell in book.books.book(worlds.ACCOUNT).cells.items()}
+    found = {key: cell.seen[0] for key, cell in book.book(worlds.ACCOUNT).cells.items()}
     return {key: repr(value) for key, value in found.items() if value is ABSENT or value}
 
 
@@ -45,7 +45,7 @@ def lists(book: CompiledBook) -> dict[str, list[str]]:
     """Every line's places, cells left out."""
     return {
         symbol: [repr(v) for v in line.values]
-        for symbol, line in sorted(book.books.book(worlds.ACCOUNT).lines.items())
+        for symbol, line in sorted(book.book(worlds.ACCOUNT).lines.items())
         if book.live.is_member(worlds.ACCOUNT, symbol)
     }
 
@@ -55,7 +55,7 @@ def test_incremental_equals_built_anew(seed):
     random_ = Random(f"totals {seed}")
     snapshot = worlds.snapshot(random_)
     book = CompiledBook(PLAN.rules, compare.VOCABULARY, snapshot, PLAN)
-    book.books.book(worlds.ACCOUNT)
+    book.book(worlds.ACCOUNT)
     for number in range(20):
         event = happenings.happening(random_, snapshot, number)
         snapshot = after(snapshot, event)
@@ -63,7 +63,7 @@ def test_incremental_equals_built_anew(seed):
         anew = CompiledBook(PLAN.rules, compare.VOCABULARY, snapshot, PLAN)
         assert cells(book) == cells(anew), event
         assert lists(book) == lists(anew), event
-        mine, theirs = (b.books.book(worlds.ACCOUNT).values for b in (book, anew))
+        mine, theirs = (b.book(worlds.ACCOUNT).values for b in (book, anew))
         assert list(map(repr, mine)) == list(map(repr, theirs)), event
 
 
@@ -99,5 +99,5 @@ def test_a_new_name_is_counted_when_it_is_bought():
     held = snapshot.positions[worlds.ACCOUNT].get("COCO", {}).get("position.before.quantity", Fraction(0))
     book.apply(Fill(worlds.ACCOUNT, "COCO", "buy", Fraction(3), Fraction(-3)))
     assert isinstance(held, Fraction)
-    assert book.books.book(worlds.ACCOUNT).lines["COCO"].values[0] == held + 3
+    assert book.book(worlds.ACCOUNT).lines["COCO"].values[0] == held + 3
     assert book.live.is_member(worlds.ACCOUNT, "COCO")
