@@ -15,11 +15,14 @@ from lexorder.api.cli import app
 from lexorder.api.service import export as module
 from lexorder.api.service.anonymise import Anonymiser
 from lexorder.api.service.export import ANONYMISED, COLUMNS, Format, Range, created, export, range_of
+from lexorder.api.service.personal import new_key
 from lexorder.engine.desk import shipped_vocabulary
 from lexorder.engine.errors import UsageError
 from lexorder.engine.ledger import verify_ledger
 from lexorder.engine.ledger.ledger import Ledger
+from tests.service.house import House
 from tests.service.ledgers import BODIES, SECRETS, filled
+from tests.worlds import order, world
 
 DAYS = len(BODIES)
 
@@ -346,3 +349,43 @@ def test_the_time_of_a_parquet_file_is_exact(ledger, tmp_path):
     export(ledger, tmp_path / "out", Format.PARQUET, Range(0, 1))
     (row,) = rows_of(tmp_path / "out", Format.PARQUET)
     assert row["at"] == datetime(2026, 11, 1, 9, 30, tzinfo=UTC)
+
+
+# --- what a real service records ------------------------------------------------------------------
+
+
+def test_nobody_is_in_the_anonymised_export_of_a_real_service(tmp_path):
+    house = House(tmp_path, pii_key=new_key())
+    document = world()
+    account = {**document["accounts"][0], "id": "ACC-SECRET-17", "beneficial_owner": "OWNER-SECRET"}
+    try:
+        house.post("/v1/snapshot", {**document, "accounts": [account], "positions": [], "working_orders": []})
+        for number, quantity in enumerate((10, 150, 2000)):
+            facts = order(id=f"ORD-SECRET-{number}", account="ACC-SECRET-17", quantity=quantity)
+            house.post("/v1/orders/check", facts, by="senior_trader/OWNER-SECRET")
+        house.post(
+            "/v1/orders/ORD-SECRET-1/override", {"reason": "SECRETWORD"}, by="senior_trader/OWNER-SECRET", status=202
+        )
+        halt = {"scope": "account", "id": "ACC-SECRET-17", "state": "REDUCING", "reason": "SECRETWORD"}
+        house.post("/v1/trading-state", halt, by="risk_officer/OWNER-SECRET")
+        person = {"name": "Jane Secretperson", "email": "jane@secret.example", "tax_id": "TAX-SECRET-99"}
+        assert house.call("PUT", "/v1/accounts/ACC-SECRET-17/person", person, by="risk_officer").status_code == 200
+        ledger = house.service.ledger
+        assert ledger is not None
+        kinds = {record.kind for record in ledger.read()}
+        assert {"rulebook", "snapshot", "decision", "override", "trading-state", "person"} <= kinds
+        keys = [record.id for record in house.service.access.keys.records()]
+        plain, anonymous = tmp_path / "plain.csv", tmp_path / "anonymous.csv"
+        export(ledger, plain, Format.CSV, Range())
+        anonymiser = Anonymiser(bytes(32), shipped_vocabulary())
+        export(ledger, anonymous, Format.CSV, Range(), anonymiser=anonymiser)
+    finally:
+        house.close()
+    assert not [word for word in person.values() if word in plain.read_text()]  # sealed at rest
+    secrets = ("ACC-SECRET-17", "ORD-SECRET", "OWNER-SECRET", "SECRETWORD")
+    assert all(secret in plain.read_text() for secret in secrets)
+    assert not [word for word in (*secrets, *keys, "order-quantity", "sealed:") if word in anonymous.read_text()]
+    rows = [json.loads(row["body"]) for row in rows_of(anonymous, Format.CSV) if row["kind"] == "decision"]
+    assert [row["order"]["quantity"] for row in rows] == ["10", "150", "2000"]
+    assert [row["decision"]["outcome"] for row in rows] == ["approve", "needs_override", "reject"]
+    assert len({row["order"]["account"] for row in rows}) == 1
