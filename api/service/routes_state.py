@@ -143,7 +143,6 @@ def _feed_routes(routes: APIRouter, service: Service, feed: str) -> None:
         found = [row for row in _listed(service, feed) if _wanted(row, who, account, symbol)]
         return {"items": found[:limit], "count": len(found)}
 
-    name = feed.replace("-", "_")
     routes.add_api_route(f"/{feed}", post, methods=["POST"], summary=f"Tell events of {feed}")
     routes.add_api_route(f"/{feed}", get, methods=["GET"], summary=f"What is known of {feed}")
 

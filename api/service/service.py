@@ -21,6 +21,7 @@ from lexorder.api.service.floor import Floor
 from lexorder.api.service.halting import KIND as TRADING_STATE
 from lexorder.api.service.halting import Halts
 from lexorder.api.service.heads_task import HeadsTask
+from lexorder.api.service.hub import Hub
 from lexorder.api.service.journal import Journal, Keeper, NoLedger, unavailable
 from lexorder.api.service.key_sets import KeySet
 from lexorder.api.service.keys import KeyStore, first_key
@@ -34,7 +35,6 @@ from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
-from lexorder.api.service.stream import Hub
 from lexorder.api.service.traces import from_environment as traces_of_environment
 from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_stream
 from lexorder.engine.desk import shipped_vocabulary

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -22,6 +21,7 @@ from fastapi import APIRouter, Depends
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from lexorder.api.service.access import require
+from lexorder.api.service.hub import BEHIND_MAX, TOPICS, Reader, topic_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.roles import Role
@@ -32,62 +32,11 @@ from lexorder.engine.ledger.record import Record
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
 
-TOPICS: Mapping[str, frozenset[str]] = {
-    "decisions": frozenset({"decision", "batch", "override", "rebalance"}),
-    "breaches": frozenset({"breach"}),
-    "state": frozenset({"trading-state", "rulebook", "limit", "snapshot", "gap", "outage"}),
-    "feeds": frozenset({"events"}),
-}
-"""Kinds of records by topic."""
-
-BEHIND_MAX = 1_000
-"""Records that may wait for a slow reader."""
-
 HELLO_S = 10.0
 """Time a client has to say what it wants."""
 
 POLICY, AGAIN = 1008, 1013
 """Close codes of RFC 6455: against the rules; try again later."""
-
-
-@dataclass(eq=False, slots=True)
-class Reader:
-    """One subscriber: kinds it wants, accounts it may see, its role, what waits for it, whether it fell behind."""
-
-    kinds: frozenset[str]
-    accounts: frozenset[str] | None
-    role: Role
-    waiting: asyncio.Queue[Record] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX))
-    behind: bool = False
-
-    def wants(self, record: Record) -> bool:
-        """Whether the record is for this reader."""
-        if record.kind not in self.kinds:
-            return False
-        if self.accounts is None:
-            return True
-        return record.account in self.accounts if record.account else record.kind in ("trading-state", "rulebook")
-
-
-class Hub:
-    """All subscribers of one service."""
-
-    def __init__(self) -> None:
-        self.readers: set[Reader] = set()
-
-    def offer(self, record: Record) -> None:
-        """Let every reader that wants a record have it; never waits."""
-        for reader in self.readers:
-            if not reader.behind and reader.wants(record):
-                try:
-                    reader.waiting.put_nowait(record)
-                except asyncio.QueueFull:
-                    reader.behind = True
-
-
-def topic_of(kind: str) -> str:
-    """The topic a kind of record belongs to, empty for none."""
-    return next((topic for topic, kinds in TOPICS.items() if kind in kinds), "")
 
 
 def message_of(record: Record, shard: int, role: Role) -> bytes:

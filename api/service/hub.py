@@ -1,0 +1,66 @@
+"""Who follows the service, and which records are for whom.
+
+In: durable records. Out: each in the queue of every reader that wants it. Guaranteed: offering never waits; a reader
+whose queue is full is marked as behind and gets nothing more. Refused: nothing. Why apart from the route: the service
+offers records, the route reads queues. Before: `views.py`. After: `service.py`, `stream.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lexorder.api.service.roles import Role
+from lexorder.engine.ledger.record import Record
+
+TOPICS: Mapping[str, frozenset[str]] = {
+    "decisions": frozenset({"decision", "batch", "override", "rebalance"}),
+    "breaches": frozenset({"breach"}),
+    "state": frozenset({"trading-state", "rulebook", "limit", "snapshot", "gap", "outage"}),
+    "feeds": frozenset({"events"}),
+}
+"""Kinds of records by topic."""
+
+BEHIND_MAX = 1_000
+"""Records that may wait for a slow reader."""
+
+
+@dataclass(eq=False, slots=True)
+class Reader:
+    """One subscriber: kinds it wants, accounts it may see, its role, what waits for it, whether it fell behind."""
+
+    kinds: frozenset[str]
+    accounts: frozenset[str] | None
+    role: Role
+    waiting: asyncio.Queue[Record] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX))
+    behind: bool = False
+
+    def wants(self, record: Record) -> bool:
+        """Whether the record is for this reader."""
+        if record.kind not in self.kinds:
+            return False
+        if self.accounts is None:
+            return True
+        return record.account in self.accounts if record.account else record.kind in ("trading-state", "rulebook")
+
+
+class Hub:
+    """All subscribers of one service."""
+
+    def __init__(self) -> None:
+        self.readers: set[Reader] = set()
+
+    def offer(self, record: Record) -> None:
+        """Let every reader that wants a record have it; never waits."""
+        for reader in self.readers:
+            if not reader.behind and reader.wants(record):
+                try:
+                    reader.waiting.put_nowait(record)
+                except asyncio.QueueFull:
+                    reader.behind = True
+
+
+def topic_of(kind: str) -> str:
+    """The topic a kind of record belongs to, empty for none."""
+    return next((topic for topic, kinds in TOPICS.items() if kind in kinds), "")
