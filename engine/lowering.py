@@ -174,6 +174,8 @@ class Lowering:
             entity = term.name.split(".", 1)[0]
             term, kinds = replace(term, via=""), ("account", entity if entity in LINE_KINDS else kinds[-1])
         own = {"T": ("account", "trader"), "S": ("account", "strategy")}
+        if where in own and isinstance(term, Field):  # read where the trader or strategy itself is the subject
+            term = replace(term, via="")
         slot = table.take(term, own.get(where, kinds), scale, names)
         return f"{table.letter}[{slot.index}]"
 
