@@ -70,6 +70,7 @@ class Ledger(Reader):
         self._tiles = Tiles()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
+        self._recovery = threading.Lock()
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
 
@@ -160,21 +161,32 @@ class Ledger(Reader):
         Raises:
             LedgerError: when it still fails; `ledger-broken` when records are missing that were called durable.
         """
-        if self.failed is None or self.failed.code == "ledger-closed":
-            return []
-        self._close_store()
-        store = self._opened_store()
-        try:
-            end = tail(self.database, self.shard)
-            surprises = self._since(end)
-        except LedgerError:
-            store.close()
-            raise
+        with self._recovery:
+            if self.failed is None or self.failed.code == "ledger-closed":
+                return []
+            self._close_store()
+            self.database.close()  # idle connections may still hold a file that is no longer the one of that name
+            store = self._opened_store()
+            try:
+                end = tail(self.database, self.shard)
+                surprises = self._since(end)
+            except LedgerError:
+                store.close()
+                raise
+            return surprises if self._resumed(store, end) else []
+
+    def _resumed(self, store: Store, end: Tail) -> bool:
+        """Take records again, unless the ledger was closed meanwhile."""
         with self._changed:
-            self._store, self.failed = store, None
-            self._adopt(end)
-        self._start()
-        return surprises
+            assert self.failed is not None
+            closed = self.failed.code == "ledger-closed"
+            if not closed:
+                self._store, self.failed = store, None
+                self._adopt(end)
+                self._start()
+        if closed:
+            store.close()
+        return not closed
 
     def _since(self, end: Tail) -> list[Record]:
         """The records after those we called durable, which must still be there."""
@@ -184,7 +196,10 @@ class Ledger(Reader):
         found: list[Record] = []
         with self.database.connect() as connection:
             while (start := known - 1 + len(found) if known else len(found)) < end.size:
-                found += rows.page(connection, self.shard, start, end.size, {})
+                page = rows.page(connection, self.shard, start, end.size, {})
+                if not page:
+                    raise LedgerError("ledger-broken", f"record {start} is missing")
+                found += page
         check(found)
         if known and (not found or found[0].hash != self.committed_hash):
             raise LedgerError("ledger-broken", f"record {known - 1} is not the one that was durable")
@@ -195,8 +210,8 @@ class Ledger(Reader):
         with self._lock:
             writer, self._writer = self._writer, None
             if self.failed is None:
-                self.failed = LedgerError("ledger-closed", "the ledger was closed")
                 self._queue.put(None)
+            self.failed = LedgerError("ledger-closed", "the ledger was closed")
         if writer is not None and writer is not threading.current_thread():
             writer.join()
         self._close_store()
@@ -260,13 +275,20 @@ class Ledger(Reader):
             return
         self._check_links(records)
         nodes = self._completed_nodes(records)
-        assert self._store is not None
-        self.around_commit(len(records), partial(self._store.write, records, nodes))
+        made: list[bool] = []
+        self.around_commit(len(records), partial(self._write, records, nodes, made))
+        if made != [True]:  # whoever stands around the commit must not be believed when it was not made
+            raise LedgerError("ledger-unknown", "it cannot be told whether the commit was made")
         with self._changed:
             self.committed = records[-1].seq + 1
             self.committed_hash = records[-1].hash
             self._changed.notify_all()
         self._tell(batch, None)
+
+    def _write(self, records: Sequence[Record], nodes: Sequence[Node], made: list[bool]) -> None:
+        assert self._store is not None
+        self._store.write(records, nodes)
+        made.append(True)
 
     def _check_links(self, records: Sequence[Record]) -> None:
         """The last look before they are written: each follows the one before, the first the last durable one."""
@@ -286,7 +308,8 @@ class Ledger(Reader):
         """Nothing of the batch, and nothing that waits behind it, is durable as far as we know."""
         behind: list[_Entry] = []
         with self._changed:
-            self.failed = error
+            if self.failed is None:  # otherwise it is being closed, and stays so
+                self.failed = error
             while not self._queue.empty():
                 entry = self._queue.get()
                 if entry is not None:
