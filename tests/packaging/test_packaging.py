@@ -122,7 +122,7 @@ def test_the_lock_pins_versions_and_names_no_host():
 def test_the_lock_holds_every_declared_requirement():
     project = listing.settings(ROOT)["project"]
     declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    names = {re.split(r"[<>=]", name)[0].lower().replace("_", "-") for name in declared}
+    names = {re.split(r"[\[<>=]", name)[0].lower().replace("_", "-") for name in declared}
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = {name.lower().replace(".", "-") for name in re.findall(r"^([\w.-]+)==", text, re.M)}
     assert {name.replace(".", "-") for name in names} <= pinned
