@@ -102,7 +102,8 @@ class Table:
                 held.raw = [held.work(key) for key in self.keys]
             else:
                 for number in held.dirty:
-                    held.raw[number] = held.work(self.keys[number])
+                    if number < len(held.raw):
+                        held.raw[number] = held.work(self.keys[number])
                 held.raw += [held.work(key) for key in self.keys[len(held.raw) :]]
             held.dirty = set()
             held.column = self._same(held)

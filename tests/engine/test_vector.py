@@ -84,7 +84,7 @@ def test_most_compliant_orders_are_approved_in_bulk():
         orders = cases.on_limits(live, random_, 40)
         bulk += compare(live, vector, orders)
         passing += sum(cases.answer(live, asked).approved for asked in orders)
-    assert passing > 40
+    assert passing > 20
     assert bulk >= passing * 0.95
 
 
