@@ -32,7 +32,7 @@ from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_worker import Worker
 from lexorder.api.service.repeats import Repeats
 from lexorder.api.service.restoring import first_records, restore
-from lexorder.api.service.roles import shipped_matrix
+from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
 from lexorder.api.service.traces import from_environment as traces_of_environment
@@ -187,8 +187,29 @@ def _tokens(settings: Settings) -> Tokens | None:
         return None
     if not (settings.oidc_audience and settings.oidc_jwks):
         raise UsageError("bad-setting", "LEXORDER_OIDC_ISSUER needs LEXORDER_OIDC_AUDIENCE and LEXORDER_OIDC_JWKS")
-    issuer = Issuer(settings.oidc_issuer, settings.oidc_audience)
+    issuer = Issuer(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        role_claim=settings.oidc_role_claim,
+        accounts_claim=settings.oidc_accounts_claim,
+        scopes_claim=settings.oidc_scopes_claim,
+        person_claim=settings.oidc_person_claim,
+        roles=_roles(settings.oidc_roles),
+    )
     return Tokens(issuer, KeySet(settings.oidc_jwks), shipped_matrix())
+
+
+def _roles(written: str) -> dict[str, Role]:
+    """`risk=risk_officer,pm=portfolio_manager` as roles by the provider's words. Raises UsageError."""
+    found = {}
+    for part in filter(None, written.split(",")):
+        theirs, _, ours = part.partition("=")
+        try:
+            found[theirs.strip()] = Role(ours.strip())
+        except ValueError:
+            roles = ", ".join(role.value for role in Role)
+            raise UsageError("bad-setting", f"LEXORDER_OIDC_ROLES maps words to roles, which are {roles}") from None
+    return found
 
 
 def visible(principal: Principal, accounts: Iterable[str]) -> list[str]:

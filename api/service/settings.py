@@ -32,6 +32,7 @@ class Settings:
     the machine's time, `feed` moves only with events. `tick_s`: how often running time is told to the desk.
     `feed_ages`: feeds that are stale after so many seconds without a word, as `prices=5,fills=60`.
     `ledger`: `full` (durable), `normal` (a control for tests) or `off` (no record; only for measuring).
+    `oidc_…`: the identity provider; `oidc_roles` maps its words for roles to ours, as `risk=risk_officer,pm=analyst`.
     `admin_key`: the key of a first start, made up and written to `data_dir/admin.key` when empty.
     """
 
@@ -59,6 +60,11 @@ class Settings:
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_jwks: str = ""
+    oidc_role_claim: str = "lexorder_role"
+    oidc_accounts_claim: str = "lexorder_accounts"
+    oidc_scopes_claim: str = ""
+    oidc_person_claim: str = "sub"
+    oidc_roles: str = ""
     open_metrics: bool = False
     docs: bool = True
     admin_key: str = field(default="", repr=False)
