@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lexorder.api.service.order_columns import Columns, columns_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, of_error
 from lexorder.api.service.strict_json import loads
@@ -58,7 +59,8 @@ class BatchCheck:
     async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
         """The whole answer."""
         raw = scope.get("body", b"")
-        data = loads(raw)
+        found = columns_of(raw)
+        data = {"mode": "independent", "orders": found.rows} if found is not None else loads(raw)
         if not isinstance(data, dict) or not isinstance(data.get("orders"), list):
             raise Problem(422, "wrong-shape", "The body must be an object with a list `orders`.")
         mode = data.get("mode", "cumulative")
@@ -67,7 +69,7 @@ class BatchCheck:
         if not 1 <= len(data["orders"]) <= self.service.settings.batch_max:
             raise Problem(422, "batch-size", f"A batch has 1 to {self.service.settings.batch_max} orders.")
         parts = msgspec.json.decode(raw, type=_Body).orders
-        return await self._decided(_Batch(mode, data["orders"], parts), principal)
+        return await self._decided(_Batch(mode, data["orders"], parts, found), principal)
 
     async def _decided(self, batch: _Batch, principal: Principal) -> bytes:
         service = self.service
@@ -82,7 +84,7 @@ class BatchCheck:
             now = service.floor.advance()
             if batch.mode == "independent":
                 reserved: list[int] = []
-                approved += self._independent([batch.rows[n] for n in places], places, written)
+                approved += self._independent(batch, places, written)
             else:
                 decide = self._cumulative if batch.mode == "cumulative" else self._basket
                 reserved = decide([orders[n] for n in places], places, written)
@@ -149,11 +151,14 @@ class BatchCheck:
             floor.reserve(order)
         return list(range(len(orders)))
 
-    def _independent(self, rows: list[dict[str, Any]], places: Sequence[int], written: Written) -> int:
+    def _independent(self, batch: _Batch, places: Sequence[int], written: Written) -> int:
         """Each as if it were the only one; by columns unless a halt or a doubtful feed concerns them. How many pass."""
         floor = self.service.floor
+        rows = batch.rows[places[0] : places[-1] + 1]
         if floor.states.halted or floor.doubts:
             answers: Sequence[Answer] = [floor.decide((order,)) for order in self._read(rows)]
+        elif batch.columns is not None:
+            answers = self._columns().decide_columns(batch.columns.part(range(places[0], places[-1] + 1)))
         else:
             names = dict.fromkeys(name for row in rows for name in row)
             answers = self._columns().decide_columns({name: [row.get(name) for row in rows] for name in names})
@@ -204,11 +209,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What was asked: the mode, the orders as data and as the bytes they came in."""
+    """What was asked: the mode, the orders as data, as the bytes they came in, and as columns where they are plain."""
 
     mode: str
     rows: Sequence[Any]
     raw: Sequence[msgspec.Raw]
+    columns: Columns | None = None
 
     def part(self, places: Sequence[int], written: Written) -> _Slice:
         """The slice of these places, decided."""
