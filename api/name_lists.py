@@ -29,7 +29,7 @@ def lists_in(folder: Path) -> dict[str, list[Row]]:
     files = sorted(folder.glob("*.csv")) if folder.is_dir() else []
     found: dict[str, list[Row]] = {name: [] for name in ALWAYS} if files else {}
     for file in files:
-        table = read_table(file, required=REQUIRED, known=COLUMNS)
+        table = read_table(file, required=REQUIRED, known=COLUMNS, empty=True)
         for n, row in enumerate(table.rows):
             found.setdefault(row.get("list", ""), []).append(_entry(table, n))
     return found

@@ -47,12 +47,14 @@ def read_bytes(file: Path) -> bytes:
         raise UsageError("file-unreadable", f"{file} cannot be read: {error.strerror}") from None
 
 
-def read_table(file: Path, *, required: Collection[str] = (), known: Collection[str] | None = None) -> Table:
+def read_table(
+    file: Path, *, required: Collection[str] = (), known: Collection[str] | None = None, empty: bool = False
+) -> Table:
     """A CSV table, or a JSON list of objects. Raises SnapshotError.
 
-    `required` columns must be there; `known` lists the admissible ones (None: any).
+    `required` columns must be there; `known` lists the admissible ones (None: any); `empty` admits a CSV without rows.
     """
-    table = _json(file) if file.suffix.lower() == ".json" else _csv(file)
+    table = _json(file) if file.suffix.lower() == ".json" else _csv(file, 1 if empty else 2)
     for column in required:
         if column not in table.columns:
             raise SnapshotError("missing-column", str(file), f"has no column `{column}`")
@@ -64,7 +66,7 @@ def read_table(file: Path, *, required: Collection[str] = (), known: Collection[
     return table
 
 
-def _csv(file: Path) -> Table:
+def _csv(file: Path, lines_min: int) -> Table:
     try:
         text = read_bytes(file).decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -73,7 +75,7 @@ def _csv(file: Path) -> Table:
         lines = list(csv.reader(io.StringIO(text), strict=True))
     except csv.Error as error:
         raise SnapshotError("csv-syntax", str(file), f"is not CSV: {error}") from None
-    if not lines or len(lines) < 2:
+    if len(lines) < lines_min:
         raise SnapshotError("empty-table", str(file), "needs a line of column names and at least one row")
     columns = tuple(name.strip() for name in lines[0])
     _unique(columns, file)

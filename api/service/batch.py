@@ -21,6 +21,7 @@ import msgspec
 from lexorder.api.service.order_columns import Columns, columns_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, of_error
+from lexorder.api.service.reserving import leaves_working
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.views import plain_view, sees_all, view_bytes
 from lexorder.api.service.wire import decision_bytes, encode, plain_approval
@@ -77,18 +78,17 @@ class BatchCheck:
         orders = [] if batch.mode == "independent" else self._read(batch.rows)
         written = Written(len(batch.rows))
         waiting: list[asyncio.Future[None]] = []
-        approved, last = 0, -1
+        last = -1
         for places in _slices(batch, orders):
             service.ready()
             started = time.perf_counter()
             now = service.floor.advance()
             if batch.mode == "independent":
                 reserved: list[int] = []
-                approved += self._independent(batch, places, written)
+                self._independent(batch, places, written)
             else:
                 decide = self._cumulative if batch.mode == "cumulative" else self._basket
                 reserved = decide([orders[n] for n in places], places, written)
-                approved += len(reserved)
             body = _record(now, principal, batch.part(places, written), reserved)
             record, durable = service.journal.take("batch", batch.mode, "", body)
             durable.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -99,7 +99,7 @@ class BatchCheck:
         for durable in waiting:
             await durable
         answers = written.full if sees_all(principal.role) else written.views()
-        head = f'{{"mode":"{batch.mode}","count":{len(answers)},"approved":{approved},"decisions":['
+        head = f'{{"mode":"{batch.mode}","count":{len(answers)},"approved":{written.approved},"decisions":['
         tail = f'],"recorded":{{"shard":{service.settings.shard},"seq":{last}}}}}'
         return b"".join((head.encode(), b",".join(answers), tail.encode()))
 
@@ -131,7 +131,7 @@ class BatchCheck:
         floor, reserved = self.service.floor, []
         for n, (order, place) in enumerate(zip(orders, places, strict=True)):
             decision = floor.decide((order,))
-            if decision.approved:
+            if decision.approved and leaves_working(order):
                 floor.reserve(order)
                 reserved.append(n)
             written.put(place, decision)
@@ -147,12 +147,13 @@ class BatchCheck:
         self._count(decision.outcome.value, decision.reason, len(orders))
         if not decision.approved:
             return []
-        for order in orders:
-            floor.reserve(order)
-        return list(range(len(orders)))
+        leaving = [n for n, order in enumerate(orders) if leaves_working(order)]
+        for n in leaving:
+            floor.reserve(orders[n])
+        return leaving
 
-    def _independent(self, batch: _Batch, places: Sequence[int], written: Written) -> int:
-        """Each as if it were the only one; by columns unless a halt or a doubtful feed concerns them. How many pass."""
+    def _independent(self, batch: _Batch, places: Sequence[int], written: Written) -> None:
+        """Each as if it were the only one; by columns unless a halt or a doubtful feed concerns them."""
         floor = self.service.floor
         rows = batch.rows[places[0] : places[-1] + 1]
         if floor.states.halted or floor.doubts:
@@ -170,12 +171,10 @@ class BatchCheck:
             elif isinstance(answer, SnapshotError):
                 raise self._at(answer, place)
             else:
-                passed += answer.approved
                 written.put(place, answer)
-                if not answer.approved:
-                    self._count(answer.outcome.value, answer.reason)
+                self._count(answer.outcome.value, answer.reason)
+        written.approved += passed
         self._count("approve", "", passed)
-        return passed
 
     def _columns(self) -> VectorBook:
         """The vectorised form of the desk there is now."""
@@ -195,9 +194,11 @@ class Written:
     def __init__(self, size: int) -> None:
         self.full: list[bytes] = [b""] * size
         self.seen: dict[int, bytes] = {}
+        self.approved = 0
 
     def put(self, place: int, decision: Decision) -> None:
         """One decision."""
+        self.approved += decision.approved
         self.full[place] = decision_bytes(decision)
         if not plain_approval(decision):
             self.seen[place] = view_bytes(decision)

@@ -20,6 +20,7 @@ from lexorder.api.service.access import authorization_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, defect, of_error, request_id
 from lexorder.api.service.repeats import Repeat, fingerprint, key_of, reused
+from lexorder.api.service.reserving import leaves_working
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.views import recorded_view, sees_all, view_bytes
 from lexorder.api.service.wire import decision_bytes, encode, plain_approval, sorted_json
@@ -132,7 +133,7 @@ class OrderCheck:
         before = time.perf_counter()
         decision = service.floor.decide((order,))
         taken = time.perf_counter() - before
-        reserved = asked.reserve and decision.approved
+        reserved = asked.reserve and decision.approved and leaves_working(order)
         if reserved:
             service.floor.reserve(order)
         written = decision_bytes(decision)

@@ -17,6 +17,11 @@ from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import BUY, Projection, Subject
 
 
+def leaves_working(order: Facts) -> bool:
+    """Whether an approval leaves something working: a cancellation does not."""
+    return order["order.action"] != "cancel"
+
+
 def working_order(order: Facts, desk: Desk, vocabulary: Vocabulary) -> Facts:
     """The facts of the working order."""
     price = order.get("order.price")
