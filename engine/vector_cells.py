@@ -126,7 +126,7 @@ class RunningCells:
         """Add everything up anew."""
         size = self.pairs.size
         accounts = len(self.pairs.tables.tables[Level.ACCOUNT].keys)
-        groups = cells.groups.of(self.pairs.symbol.all)
+        groups = cells.groups.of(self.pairs.symbol.all.take(rows))
         cells.width = max(1, len(cells.groups.number)) * 2
         if cells.total.scope != "line" and accounts * cells.width > CELLS_MAX:
             raise NotVectorError(f"more than {CELLS_MAX} sums of one kind")
@@ -136,11 +136,11 @@ class RunningCells:
         cells.cell = np.full(size, -1, dtype=np.int64)
         found = self._amounts(cells.total, cells, rows)
         cells.factor, cells.peak = found.factor, 0
-        self._put(cells, rows, found, groups.take(rows))
+        self._put(cells, rows, found, groups)
 
     def _change(self, cells: Cells, rows: Ints) -> bool:
         """Take the differences of some rows in; False when everything has to be added up anew."""
-        groups = cells.groups.of(self.pairs.symbol.all)
+        groups = cells.groups.of(self.pairs.symbol.all.take(rows))
         if max(1, len(cells.groups.number)) > cells.width:
             return False
         if not len(rows):
@@ -157,7 +157,7 @@ class RunningCells:
             cells.amount, cells.lost = (np.concatenate([x, nothing]) for x in (cells.amount, cells.lost))
             cells.cell = np.concatenate([cells.cell, nothing - 1])
         self._take_out(cells, rows)
-        self._put(cells, rows, level, groups.take(rows))
+        self._put(cells, rows, level, groups)
         return True
 
     @staticmethod

@@ -142,12 +142,12 @@ class OldOrders:
         rows = np.nonzero(touched)[0]
         every = np.arange(1, pairs.size, dtype=np.int64)
         for kept in self.kept:
-            cells = self._cells(kept.sought.scope, pairs.account.all, pairs.symbol.all)
+            self._width(kept.sought.scope)
             fresh = len(kept.share) == 0 or self._renumbered(kept.sought.scope, before) or touches(kept.names, singles)
-            if fresh or not self._add_up(kept, rows, accounts, cells):
+            if fresh or not self._add_up(kept, rows, accounts):
                 self._start(kept)
                 kept.factor = 0
-                self._add_up(kept, every, np.ones(len(accounts), dtype=np.bool_), cells)
+                self._add_up(kept, every, np.ones(len(accounts), dtype=np.bool_))
 
     def _renumbered(self, scope: str, before: dict[str, tuple[Ints, Ints]]) -> bool:
         """Whether groups have other numbers than before."""
@@ -160,7 +160,7 @@ class OldOrders:
         kept.total, kept.unsure = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
         kept.share, kept.lost = np.zeros(self.pairs.size, np.int64), np.zeros(self.pairs.size, np.bool_)
 
-    def _add_up(self, kept: Kept, rows: Ints, accounts: Flags, cells: Ints) -> bool:
+    def _add_up(self, kept: Kept, rows: Ints, accounts: Flags) -> bool:
         """Put the sums of these accounts, all of whose rows are given; False when their factor does not fit."""
         found = self._shares(kept, rows)
         if kept.factor == 0 or not len(rows):
@@ -186,8 +186,9 @@ class OldOrders:
         mine = (of[:, None] * width + np.arange(width)[None, :]).ravel()
         kept.total[mine] = 0
         kept.unsure[mine] = False
-        counted = rows[(self.pairs.member.all.take(rows) > 0) & (cells.take(rows) >= 0)]
-        self._by_group(kept, counted, cells.take(counted), max(abs(found.low), abs(found.high)))
+        cells = self._cells(kept.sought.scope, self.pairs.account.all.take(rows), self.pairs.symbol.all.take(rows))
+        counted = (self.pairs.member.all.take(rows) > 0) & (cells >= 0)
+        self._by_group(kept, rows[counted], cells[counted], max(abs(found.low), abs(found.high)))
         return True
 
     @staticmethod
@@ -273,14 +274,18 @@ class OldOrders:
 
     @staticmethod
     def _scattered(each: vc.Numbers, place: Ints, size: int) -> vc.Numbers:
-        """Sums by place, one order after another in unlimited integers: there are few."""
-        found: list[int | None] = [0] * size
-        data = np.broadcast_to(np.asarray(each.data), place.shape).tolist()
-        lost = np.broadcast_to(np.asarray(False if each.missing is None else each.missing), place.shape).tolist()
-        for where, amount, gone in zip(place.tolist(), data, lost, strict=True):
-            now = found[where]
-            found[where] = None if gone or now is None else now + amount * each.factor
-        return vc.from_integers(found)
+        """Sums by place: of runs of one place, or in unlimited integers where that could leave 64 bits."""
+        data = np.broadcast_to(np.asarray(each.data), place.shape)
+        gone = np.broadcast_to(np.asarray(False if each.missing is None else each.missing), place.shape)
+        if max(abs(each.low), abs(each.high)) * len(place) > INT64:
+            return _one_by_one(data.tolist(), gone.tolist(), place.tolist(), each.factor, size)
+        order = np.argsort(place, kind="stable")
+        starts = np.nonzero(np.diff(place[order], prepend=-1))[0]
+        heads = place[order][starts]
+        found, lost = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.bool_)
+        found[heads] = np.add.reduceat(data[order], starts)
+        lost[heads] = np.logical_or.reduceat(gone[order], starts)
+        return vc.numbers(found, each.factor, lost if lost.any() else None)
 
     def _run(self, frame: Rows, step: int) -> vc.Numbers:
         found = self.code.run(frame, (step,))[0]
@@ -304,3 +309,11 @@ class OldOrders:
         if others:
             return vc.plus(total, vc.negated(vc.numbers(share, kept.factor)))
         return total
+
+
+def _one_by_one(data: Sequence[int], gone: Sequence[bool], place: Sequence[int], factor: int, size: int) -> vc.Numbers:
+    found: list[int | None] = [0] * size
+    for where, amount, lost in zip(place, data, gone, strict=True):
+        now = found[where]
+        found[where] = None if lost or now is None else now + amount * factor
+    return vc.from_integers(found)
