@@ -8,7 +8,7 @@ offers records, the route reads queues. Before: `views.py`. After: `service.py`,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from lexorder.api.service.roles import Role
@@ -16,11 +16,13 @@ from lexorder.engine.ledger.record import Record
 
 TOPICS: Mapping[str, frozenset[str]] = {
     "decisions": frozenset({"decision", "batch", "override", "rebalance"}),
-    "breaches": frozenset({"breach"}),
+    "breaches": frozenset({"decision", "batch"}),
     "state": frozenset({"trading-state", "rulebook", "limit", "snapshot", "gap", "outage"}),
     "feeds": frozenset({"events"}),
 }
-"""Kinds of records by topic."""
+"""Kinds of records by topic. `breaches` are those decisions in which a rule that blocks was breached."""
+
+BREACHED = b'"violations":[{'
 
 BEHIND_MAX = 1_000
 """Records that may wait for a slow reader."""
@@ -28,9 +30,9 @@ BEHIND_MAX = 1_000
 
 @dataclass(eq=False, slots=True)
 class Reader:
-    """One subscriber: kinds it wants, accounts it may see, its role, what waits for it, whether it fell behind."""
+    """One subscriber: topics it wants, accounts it may see, its role, what waits for it, whether it fell behind."""
 
-    kinds: frozenset[str]
+    topics: frozenset[str]
     accounts: frozenset[str] | None
     role: Role
     waiting: asyncio.Queue[Record] = field(default_factory=lambda: asyncio.Queue(BEHIND_MAX))
@@ -38,7 +40,7 @@ class Reader:
 
     def wants(self, record: Record) -> bool:
         """Whether the record is for this reader."""
-        if record.kind not in self.kinds:
+        if not topic_of(record, self.topics):
             return False
         if self.accounts is None:
             return True
@@ -61,6 +63,7 @@ class Hub:
                     reader.behind = True
 
 
-def topic_of(kind: str) -> str:
-    """The topic a kind of record belongs to, empty for none."""
-    return next((topic for topic, kinds in TOPICS.items() if kind in kinds), "")
+def topic_of(record: Record, topics: Collection[str]) -> str:
+    """The first of these topics that a record belongs to, empty for none."""
+    fitting = (topic for topic, kinds in TOPICS.items() if topic in topics and record.kind in kinds)
+    return next((topic for topic in fitting if topic != "breaches" or BREACHED in record.body), "")

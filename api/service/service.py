@@ -45,6 +45,9 @@ from lexorder.engine.ledger.record import Record
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.vocabulary import load as load_vocabulary
 
+SETTLED_S = 10.0
+"""How long what is on its way to the ledger may take before the floor is rebuilt."""
+
 log = structlog.get_logger("lexorder.service")
 
 
@@ -135,6 +138,15 @@ class Service:
         self.floor = floor
         self.repeats = Repeats()
 
+    async def _start_over(self) -> None:
+        """Rebuild the floor from all that was taken; the doors are closed meanwhile, and stay so if that fails."""
+        self.standing = False
+        ledger = self.ledger
+        if ledger is not None and ledger.size:
+            await asyncio.to_thread(ledger.wait, ledger.size - 1, SETTLED_S)
+        await self.rebuild()
+        self.standing = True
+
     def ready(self) -> None:
         """Nothing when orders can be decided. Raises Problem 503."""
         if not self.standing:
@@ -156,7 +168,7 @@ class Service:
         except Exception:
             # The floor may have taken half of it: only what the ledger says is true.
             log.exception("step-failed", kind=kind)
-            await self.rebuild()
+            await self._start_over()
             raise
         record, durable = self.journal.take(kind, ref, account, msgspec.json.encode(body))
         await durable

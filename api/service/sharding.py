@@ -52,7 +52,7 @@ GATHERED = frozenset({"/v1/decisions", "/v1/overrides", "/v1/rebalances", "/v1/w
 SOUGHT = re.compile(r"/v1/(orders/[^/]+/override|overrides/[^/]+(/\w+)?|rebalances/[^/]+(/\w+)?)")
 """One worker knows the thing: the others say 404."""
 
-BY_ID = re.compile(r"/v1/decisions/(\d{1,3})-\d+")
+BY_ID = re.compile(r"/v1/decisions/(\d{1,3})-\d+(\.\d+)?")
 
 
 class Sharding:
@@ -153,7 +153,7 @@ class Sharding:
         answers = [await self._here(scope, receive)]
         answers += await asyncio.gather(*(self.peers.ask(k, scope) for k in self._others()))
         bad = next((answer for answer in answers if answer.status >= 400), None)
-        return bad or _joined([msgspec.json.decode(answer.body) for answer in answers])
+        return bad or _joined([msgspec.json.decode(answer.body) for answer in answers], [self.own, *self._others()])
 
     async def _sought(self, scope: Scope, receive: Receive) -> Answer:
         """The first worker that knows it."""
@@ -219,7 +219,7 @@ def _replayed(body: bytes) -> Receive:
     return receive
 
 
-def _joined(parts: Sequence[Any]) -> Answer:
+def _joined(parts: Sequence[Any], shards: Sequence[int]) -> Answer:
     """Lists, or objects with `items` and `count`, as one."""
     if all(isinstance(part, list) for part in parts):
         return Answer.json([row for part in parts for row in part])
@@ -227,6 +227,10 @@ def _joined(parts: Sequence[Any]) -> Answer:
     for key in ("items", "decisions", "overrides", "breaches"):
         if all(isinstance(part.get(key), list) for part in parts):
             merged[key] = [row for part in parts for row in part[key]]
+    if "next" in merged:  # each worker goes on from a place of its own: ask it with `?shard=`
+        told = zip(shards, parts, strict=True)
+        left = {str(shard): part["next"] for shard, part in told if part.get("next") is not None}
+        merged |= {"next": None, "next_by_worker": left}
     if "count" in merged:
         merged["count"] = sum(part["count"] for part in parts)
     return Answer.json(merged)

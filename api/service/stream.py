@@ -24,7 +24,6 @@ from lexorder.api.service.access import require
 from lexorder.api.service.hub import BEHIND_MAX, TOPICS, Reader, topic_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
-from lexorder.api.service.roles import Role
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.views import body_for, sees_all
 from lexorder.engine.ledger.record import Record
@@ -39,17 +38,21 @@ POLICY, AGAIN = 1008, 1013
 """Close codes of RFC 6455: against the rules; try again later."""
 
 
-def message_of(record: Record, shard: int, role: Role) -> bytes:
-    """One message, with what a role may see of the record."""
+def message_of(record: Record, shard: int, reader: Reader) -> bytes:
+    """One message, with what the reader may see of the record."""
     head = {
-        "topic": topic_of(record.kind),
+        "topic": topic_of(record, reader.topics),
         "shard": shard,
         "seq": record.seq,
         "at": record.at,
         "kind": record.kind,
         "account": record.account,
     }
-    body = record.body if sees_all(role) else msgspec.json.encode(body_for(role, msgspec.json.decode(record.body)))
+    body = (
+        record.body
+        if sees_all(reader.role)
+        else msgspec.json.encode(body_for(reader.role, msgspec.json.decode(record.body)))
+    )
     return b"".join((msgspec.json.encode(head)[:-1], b',"body":', body, b"}"))
 
 
@@ -62,14 +65,14 @@ def router(service: Service) -> APIRouter:
         """Follow the service."""
         await socket.accept()
         try:
-            kinds, start = await _wanted(socket)
+            topics, start = await _wanted(socket)
         except Problem as problem:
             await socket.send_bytes(problem.to_bytes())
             await socket.close(POLICY)
             return
         except (TimeoutError, WebSocketDisconnect):
             return
-        reader = Reader(kinds, who.accounts, who.role)
+        reader = Reader(topics, who.accounts, who.role)
         service.hub.readers.add(reader)
         try:
             await _follow(service, socket, reader, start)
@@ -95,7 +98,7 @@ async def _wanted(socket: WebSocket) -> tuple[frozenset[str], int | None]:
         raise Problem(422, "unknown-topic", f"Topics are {', '.join(TOPICS)}.")
     if start is not None and (not isinstance(start, int) or start < 0):
         raise Problem(422, "wrong-shape", "`from` is a sequence number.")
-    return frozenset(kind for topic in topics for kind in TOPICS[topic]), start
+    return frozenset(topics), start
 
 
 async def _follow(service: Service, socket: WebSocket, reader: Reader, start: int | None) -> None:
@@ -119,7 +122,7 @@ async def _follow(service: Service, socket: WebSocket, reader: Reader, start: in
                 return
             record = getting.result()
             if record.seq > sent:
-                await socket.send_bytes(message_of(record, service.settings.shard, reader.role))
+                await socket.send_bytes(message_of(record, service.settings.shard, reader))
                 sent = record.seq
     finally:
         gone.cancel()
@@ -133,7 +136,7 @@ async def _past(service: Service, socket: WebSocket, reader: Reader, start: int)
         if not page:
             return sent
         for record in _seen(page, reader):
-            await socket.send_bytes(message_of(record, service.settings.shard, reader.role))
+            await socket.send_bytes(message_of(record, service.settings.shard, reader))
         sent = page[-1].seq
 
 
