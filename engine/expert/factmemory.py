@@ -60,6 +60,8 @@ class Memory:
         self.template = lib.FindDeftemplate(self.environment, template.encode("ascii"))
         self.slots = slots
         self.bytes = slots * _WORD
+        self.create = _create
+        """`integer` without its check, for numbers known to be within bounds: (environment, number) → address."""
         self._constants: dict[int, int] = {}
         self._look()
 

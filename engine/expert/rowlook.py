@@ -45,12 +45,13 @@ DERIVED: Derivations = {}
 
 @dataclass(slots=True)
 class Look:
-    """One order's surroundings; subjects and points are made when asked for."""
+    """One order's surroundings; subjects and points are made when asked for. `valued` keeps the name's unit values."""
 
     live: Live
     state: Account
     symbol: str
     order: Facts
+    valued: Any = None
     _seen: Projection | None = None
     _subjects: dict[str, Subject] = field(default_factory=dict)
 

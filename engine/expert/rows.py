@@ -1,9 +1,9 @@
 """Orders judged from one row: CLIPS gets one fact for an order, with every prepared value in its slots.
 
-In: a `RowPlan`, the live facts, orders. Out: a row, and the variants switched off in it. Guaranteed: values are exact, of the present facts, and within proven bounds; a rule with a value that is missing, stale or does not fit is
-switched off and takes the exact verdict. Refused: FinerError when the row is to be planned anew at finer scales. Why
-blocks: what an account, an instrument or a trader is worth to the rules is worked out once for all orders about it, and
-copied.
+In: a `RowPlan`, the live facts, orders. Out: a row, and the variants switched off in it. Guaranteed: values are exact,
+of the present facts, and within proven bounds; a rule with a value that is missing, stale or does not fit is switched
+off and takes the exact verdict. Refused: FinerError when the row is to be planned anew at finer scales. Why blocks:
+what an account, an instrument or a trader is worth to the rules is worked out once for all orders about it, and copied.
 Before: `rowplan.py`, `rowlook.py`, `rowsums.py`, `factmemory.py`. After: `book.py`.
 """
 
@@ -38,6 +38,8 @@ from lexorder.engine.units import Kind
 BLOCKS: tuple[Place, ...] = ("single", "account", "instrument", "trader", "strategy")
 NONE: frozenset[int] = frozenset()
 Values = Mapping[int, Any]
+_VALUED = frozenset({"at-low", "at-high"})
+"""Cells read straight from unit values; where there are none, or are not yet, they are worked out."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Block:
 class Way:
     """What orders with the same variants ruled out have in common: which sums and other cells they still need."""
 
-    needed: tuple[tuple[int, Cell], ...]
+    needed: tuple[tuple[int, Cell, int, str], ...]
     off: frozenset[int]
     switches: bytes
 
@@ -86,7 +88,10 @@ class Rows:
         self._sides = {r.number: r.variant.sides for r in plan.rowed}
         self._blocks: dict[Place, dict[str, Block]] = {place: {} for place in BLOCKS}
         self._timed = {place: any(c.timed for c in plan.by_place[place]) for place in BLOCKS}
-        self._tests = {place: tuple(self._ruling(r, place) for r in plan.rowed) for place in BLOCKS}
+        self._mixed: list[tuple[int, frozenset[int]]] = []
+        self._tests: dict[Place, list[tuple[int, Callable[[Values], bool]]]] = {place: [] for place in BLOCKS}
+        for rowed in plan.rowed:
+            self._rule_out(rowed)
         self._quick = {c.number: of_held(c.leaf.term) for c in plan.by_place["line"] if c.leaf.what == "term"}
         self._quick |= {c.number: None for c in plan.by_place["line"] if c.leaf.what == "counted"}
         self._ways: dict[tuple[Any, ...], Way] = {}
@@ -165,10 +170,13 @@ class Rows:
 
     def _way(self, key: tuple[Any, ...]) -> Way:
         dead = frozenset().union(*key[:5])
+        dead |= {number for number, items in self._mixed if items <= dead}
         off = frozenset().union(*key[5:10])
         side = key[10]
         alive = {n for n, sides in self._sides.items() if side in sides and n not in dead and n not in off}
-        needed = tuple((place, c) for place, c in enumerate(self._last) if self._users[c.number] & alive)
+        needed = tuple(
+            (place, c, c.number, c.leaf.what) for place, c in enumerate(self._last) if self._users[c.number] & alive
+        )
         way = self._ways[key] = Way(needed, off, self._switch(off))
         if len(self._ways) > 10_000:
             self._ways.clear()
@@ -199,6 +207,7 @@ class Rows:
             if rest or not bounds.admits(name, number):
                 off |= self._of_slot[name]
             else:
+                off |= bounds.beyond(name, number)
                 slots[place] = memory.integer(number)
         return self._order_slots.pack(*slots), off
 
@@ -266,6 +275,7 @@ class Rows:
                 continue
             values[cell.number] = found
             if isinstance(found, int):
+                off |= self.bounds.beyond(cell.number, found)
                 kept.append(self.memory.kept(found))
                 addresses.append(kept[-1])
             else:
@@ -275,7 +285,7 @@ class Rows:
             off |= {number for number, groups in self._grouped if not facts.get(groups)}
         expires = self.live.expiry(look.symbol) if place == "instrument" else None
         packed = struct.pack(f"{len(addresses)}Q", *addresses)
-        dead = frozenset(n for n, test in enumerate(self._tests[place]) if test is not None and test(values))
+        dead = frozenset(n for n, test in self._tests[place] if test(values))
         return Block(stamp, expires, packed, kept, frozenset(off), dead)
 
     def _fitting(self, cell: Cell, look: Look) -> int | str | None:
@@ -286,54 +296,91 @@ class Rows:
             return None
         return self.bounds.scaled(cell, found) if isinstance(found, Fraction) else spelt(found)
 
-    def _ruling(self, rowed: Rowed, place: Place) -> Callable[[Values], bool] | None:
-        """Whether values of one place alone rule a variant out; None where they never can."""
-        names = {f"k{n}": f"v[{c.number}]" for n, c in enumerate(rowed.cells) if c.place == place}
-        tests = [
-            f.python(part, names)
-            for part in f.conjuncts(rowed.variant.lowered.broken)
-            if (read := set(f.variables(part))) and read <= names.keys()
-        ]
-        if not tests:
-            return None
-        held = eval(f"lambda v: {' and '.join(tests)}")  # noqa: S307 - text made of numbered cells and plain words
+    def _rule_out(self, rowed: Rowed) -> None:
+        """Note when values of blocks alone rule a variant out: a part that fails, or an `or` all of whose items fail.
 
-        def ruled_out(values: Values) -> bool:
-            try:
-                return not held(values)
-            except KeyError:
-                return False
+        Items of such an `or` have numbers of their own, below zero, among what a block rules out.
+        """
+        for part in f.conjuncts(rowed.variant.lowered.broken):
+            place = self._place_of(part, rowed)
+            if place is not None:
+                self._tests[place].append((rowed.number, _fails(part, rowed)))
+            elif isinstance(part, f.Logic) and part.op == "or":
+                found = [(self._place_of(item, rowed), item) for item in part.items]
+                if all(at is not None for at, _ in found):
+                    first = -1 - sum(len(items) for _, items in self._mixed)
+                    for number, (at, item) in enumerate(found):
+                        if at is not None:
+                            self._tests[at].append((first - number, _fails(item, rowed)))
+                    self._mixed.append((rowed.number, frozenset(first - n for n in range(len(found)))))
 
-        return ruled_out
+    def _place_of(self, node: f.Truth, rowed: Rowed) -> Place | None:
+        """The one block whose values decide a truth; None for none or several."""
+        places = {f"k{n}": c.place for n, c in enumerate(rowed.cells)}
+        read = set(f.variables(node))
+        found = {places.get(name) for name in read}
+        place = found.pop() if len(found) == 1 else None
+        return place if place in BLOCKS else None
 
     # ---- sums and the rest of the line ---------------------------------------------------------------
 
-    def _rest(self, way: Way, look: Look, state: Account, off: frozenset[int]) -> tuple[bytes, frozenset[int]]:
+    def _rest(  # noqa: C901, PLR0912  a call for each cell would cost more than the cell
+        self, way: Way, look: Look, state: Account, off: frozenset[int]
+    ) -> tuple[bytes, frozenset[int]]:
+        """The cells of this name in this account; written out for the most common ones, as it runs for each order."""
         slots = [self._zero] * len(self._last)
         if not way.needed:
             return self._last_slots.pack(*slots), off
         ends = ends_of(state, look.symbol)
         sums = self.sums.of(state)
-        found: int | str | None
-        for place, cell in way.needed:
-            if cell.place == "sum":
-                found = self._sum(cell, look, ends, sums)
-            elif cell.place == "line":
-                found = self._line(cell, state, look, ends)
+        units: dict[int, Any] = self.sums.valued_of(look).units
+        ranges, limits = self.bounds.ranges, self.bounds.limits
+        create, environment = self.memory.create, self.memory.environment
+        found: Any
+        for place, cell, number, what in way.needed:
+            unit: Any = units.get(number)
+            if ends is None or (unit is None and what in _VALUED):
+                found = self._cell(cell, look, ends, sums)
+            elif what == "held":
+                found = ends.held
+            elif what == "low":
+                found = ends.low
+            elif what == "high":
+                found = ends.high
+            elif what == "at-low":
+                found = unit[0] * ends.low if ends.low > 0 else -unit[1] * ends.low
+            elif what == "at-high":
+                found = unit[0] * ends.high if ends.high > 0 else -unit[1] * ends.high
             else:
-                found = self._filled(cell, look)
-            if found is None or (isinstance(found, int) and not self.bounds.admits(cell.number, found)):
-                off |= self._users[cell.number]
+                found = self._cell(cell, look, ends, sums)
+            if type(found) is int:
+                low, high = ranges[number]
+                if low <= found <= high or self.bounds.admits(number, found):
+                    slots[place] = create(environment, found)
+                    if number in limits:
+                        off |= self.bounds.beyond(number, found)
+                else:
+                    off |= self._users[number]
+            elif found is None:
+                off |= self._users[number]
             else:
-                slots[place] = self.memory.integer(found) if isinstance(found, int) else self.memory.symbol(found)
+                slots[place] = self.memory.symbol(found)
         return self._last_slots.pack(*slots), off
+
+    def _cell(self, cell: Cell, look: Look, ends: Ends | None, sums: Sums) -> int | str | None:
+        """One cell of this name in this account."""
+        if cell.place == "sum":
+            return self._sum(cell, look, ends, sums)
+        if cell.place == "line":
+            return self._line(cell, look.state, look, ends)
+        return self._filled(cell, look)
 
     def _sum(self, cell: Cell, look: Look, ends: Ends | None, sums: Sums) -> int | None:
         state = look.state
         if cell.scope == "own":
             if cell.leaf.what in ("others", "others-mixed"):
                 return 0
-            return self.sums.own(cell, state, look.symbol, ends)
+            return self.sums.own(cell, look, ends)
         running = sums.running.get(cell.number) or self.sums.running(sums, cell, state)
         group = "" if cell.scope == "all" else self.live.instruments.get(look.symbol, {}).get(cell.scope)
         if running.unknown.get(group):  # type: ignore[arg-type]
@@ -344,7 +391,7 @@ class Rows:
             # a name the account has nothing of is not in the total, but is among the positions once ordered
             if share is not None:
                 return total
-            more = self.sums.own(cell, state, look.symbol, ends)
+            more = self.sums.own(cell, look, ends)
             return None if more is None else total + more
         return total if share is None else total - (share[1] or 0)
 
@@ -429,3 +476,17 @@ class Rows:
                 self.memory.drop(block.kept)
         self.memory.close()
         self.session.close()
+
+
+def _fails(node: f.Truth, rowed: Rowed) -> Callable[[Values], bool]:
+    """Whether a truth about values of one block fails; False while one of them is not known."""
+    names = {f"k{n}": f"v[{c.number}]" for n, c in enumerate(rowed.cells)}
+    held = eval(f"lambda v: {f.python(node, names)}")  # noqa: S307 - text made of numbered cells and plain words
+
+    def fails(values: Values) -> bool:
+        try:
+            return not held(values)
+        except KeyError:
+            return False
+
+    return fails

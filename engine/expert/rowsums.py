@@ -123,9 +123,14 @@ class Summing:
                 self._update(found, cell, (state, symbol, ends_of(state, symbol)), sums)
         return found
 
-    def own(self, cell: Cell, state: Account, symbol: str, ends: Ends | None) -> int | None:
-        """The share of one name alone."""
-        return self._share(cell, state, symbol, ends, None)
+    def own(self, cell: Cell, look: Look, ends: Ends | None) -> int | None:
+        """The share of the ordered name alone."""
+        if ends is None:
+            return None
+        try:
+            return self._settled(cell, look, ends) if cell.leaf.what == "term" else self._moving(cell, look, ends)
+        except MissingFactError:
+            return None
 
     # ---- working out -------------------------------------------------------------------------------
 
@@ -146,27 +151,27 @@ class Summing:
         if ends is None:
             return None
         look = Look(self.live, state, symbol, {"order.symbol": symbol, "order.account": state.id})
-        until = self._valued_of(look).expires
+        until = self.valued_of(look).expires
         if sums is not None and until is not None:
             sums.expires = until if sums.expires is None else min(sums.expires, until)
         try:
             if cell.leaf.what == "term":
-                return self._settled(cell, state, look, ends)
-            return self._moving(cell, state, look, ends)
+                return self._settled(cell, look, ends)
+            return self._moving(cell, look, ends)
         except MissingFactError:
             return None
 
-    def _settled(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
+    def _settled(self, cell: Cell, look: Look, ends: Ends) -> int | None:
         """A sum that no fill changes."""
         term = cast(Aggregate, cell.leaf.term)
         if term.collection == "working_order" and not ends.working:
             return 0
-        seen = self.live.alone(state.id, look.symbol)
+        seen = self.live.alone(look.state.id, look.symbol)
         stack = (account_subject(seen), look.subject(cell.entity))
         found = value(cast(Term, term), Point(seen, stack, {}, DERIVED))
         return self.bounds.exact(cell, cast(Fraction, found))
 
-    def _moving(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
+    def _moving(self, cell: Cell, look: Look, ends: Ends) -> int | None:
         atoms = cell.leaf.atoms
         units = self.units(cell, look)
         if units is None or (cell.leaf.what == "others-mixed" and ends.working):
@@ -174,17 +179,17 @@ class Summing:
             return self.bounds.exact(cell, share)
         up, down = units
         if cell.leaf.what == "old":
-            return self._linear(cell, state, look, ends, units)
+            return self._linear(cell, look, ends, units)
         low, high = ends.low, ends.high
         return max(up * low if low > 0 else -down * low, up * high if high > 0 else -down * high)
 
-    def _linear(self, cell: Cell, state: Account, look: Look, ends: Ends, units: tuple[int, int]) -> int | None:
+    def _linear(self, cell: Cell, look: Look, ends: Ends, units: tuple[int, int]) -> int | None:
         up, down = units
         if up != -down:
             share = linear_share(cell.leaf.atoms, look.symbol, look.reading(cell.entity))
             return self.bounds.exact(cell, share)
         total = up * ends.held
-        for order in state.working_of.get(look.symbol, ()):
+        for order in look.state.working_of.get(look.symbol, ()):
             none, each = working_values(cell.leaf.atoms, order, look, cell.entity)
             start, step = self.bounds.exact(cell, none), self.bounds.exact(cell, each)
             if start is None or step is None:
@@ -204,7 +209,7 @@ class Summing:
             return None
         if "account" in reads:
             return self._scaled(cell, unit_values(cell.leaf.atoms, look, cell.entity))
-        valued = self._valued_of(look)
+        valued: Valued = look.valued or self.valued_of(look)
         if cell.number not in valued.units:
             if number not in valued.exact:
                 valued.exact[number] = unit_values(cell.leaf.atoms, look, cell.entity)
@@ -215,7 +220,8 @@ class Summing:
         up, down = (self.bounds.exact(cell, x) for x in both)
         return None if up is None or down is None else (up, down)
 
-    def _valued_of(self, look: Look) -> Valued:
+    def valued_of(self, look: Look) -> Valued:
+        """The unit values of a name that are known by now."""
         live = self.live
         currency = str(live.account_facts.get(look.state.id, {}).get("account.currency", ""))
         key = (look.symbol, currency)
@@ -225,6 +231,7 @@ class Summing:
         stale = found is None or found.stamp != stamp
         if found is None or stale or (found.expires is not None and live.snapshot.time > found.expires):
             found = self._valued[key] = Valued(stamp, live.expiry(look.symbol))
+        look.valued = found
         return found
 
 

@@ -48,6 +48,8 @@ class Bounds:
                 self._readers[key].append(rowed)
         numbers: dict[int | str, f.Range] = {c.number: (0, 0) for c in plan.cells if c.leaf.kind in ("number", "raw")}
         self.ranges: dict[int | str, f.Range] = {**numbers, **{n.name: (0, 0) for n in plan.order}}
+        self.limits: dict[int | str, dict[int, f.Range]] = {}
+        """Narrower bounds of single variants."""
         self._refused: dict[int | str, int] = {}
 
     def settle(self) -> None:
@@ -87,26 +89,39 @@ class Bounds:
         if abs(number) >= self._refused.get(key, f.INT64):
             return False
         old, bound = self.ranges[key], 1 << (abs(number).bit_length() + 1)
+        failing: list[Rowed] = []
         for wide in (bound, abs(number)):
             self.ranges[key] = (min(old[0], -wide), old[1]) if number < 0 else (old[0], max(old[1], wide))
-            if all(self.proved(rowed) for rowed in self._readers[key]):
+            failing = [rowed for rowed in self._readers[key] if not self.proved(rowed)]
+            if not failing:
                 return True
+        if len(failing) < len(self._readers[key]):  # these keep what they were proved for; the others go on
+            self.limits.setdefault(key, {}).update({rowed.number: old for rowed in failing})
+            return True
         self.ranges[key] = old
         self._refused[key] = abs(number)
         return False
 
+    def beyond(self, key: int | str, number: int) -> frozenset[int]:
+        """The variants that were proved for less than this value of a slot: they are to be switched off."""
+        known = self.limits.get(key, {})
+        return frozenset(n for n, (low, high) in known.items() if not low <= number <= high)
+
     def proved(self, rowed: Rowed) -> bool:
-        """Whether every operation of a variant stays within 64 bits for all values within the bounds."""
+        """Whether every operation of a variant stays within 64 bits for all values within its bounds."""
         ranges: dict[str, f.Range] = {
-            f"k{n}": self.ranges[c.number] for n, c in enumerate(rowed.cells) if c.number in self.ranges
+            f"k{n}": self._range(c.number, rowed) for n, c in enumerate(rowed.cells) if c.number in self.ranges
         }
-        ranges |= {variable_of(name): self.ranges[name] for name in rowed.variant.lowered.slots}
+        ranges |= {variable_of(name): self._range(name, rowed) for name in rowed.variant.lowered.slots}
         try:
             f.check(rowed.variant.lowered.broken, ranges)
             f.check(rowed.variant.lowered.passive, ranges)
         except f.WideError:
             return False
         return True
+
+    def _range(self, key: int | str, rowed: Rowed) -> f.Range:
+        return self.limits.get(key, {}).get(rowed.number, self.ranges[key])
 
 
 def spelt(found: Value) -> str:
