@@ -47,7 +47,7 @@ def _replay(data_dir: Path | None, database: str | None, shard: int, rules: Path
     from lexorder.api.service.floor import Floor
     from lexorder.api.service.replay import Replay
     from lexorder.api.service.running_clock import RunningClock
-    from lexorder.api.service.settings import from_environment
+    from lexorder.api.service.settings import feed_ages, from_environment
     from lexorder.engine.desk import shipped_vocabulary
     from lexorder.engine.ledger.ledger import Ledger
     from lexorder.engine.rulebook import RuleBook
@@ -60,7 +60,8 @@ def _replay(data_dir: Path | None, database: str | None, shard: int, rules: Path
     vocabulary = load(own) if own.is_file() else shipped_vocabulary()
     ledger = Ledger.open(settings.url, shard, read_only=True)
     book = RuleBook.load(rules, vocabulary) if rules is not None else None
-    return Replay(Floor(vocabulary, RunningClock("feed"), {}), ledger, book)
+    # Whether a feed was silent too long is a setting, not a record: give the replay the service's.
+    return Replay(Floor(vocabulary, RunningClock("feed"), feed_ages(settings.feed_ages)), ledger, book)
 
 
 def _document(compared: Compared) -> dict[str, Any]:
