@@ -13,6 +13,7 @@ Before: `desk.py`, `vector_first.py`, `vector_second.py`. After: `api/`.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from lexorder.engine.approved import Approved, Ground
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk
 from lexorder.engine.errors import SnapshotError
+from lexorder.engine.events import Event
 from lexorder.engine.rule import Facts
 from lexorder.engine.vector_book import Book, Tally
 from lexorder.engine.vector_columns import Ints
@@ -34,14 +36,22 @@ SMALL = 32
 class VectorBook:
     """The vectorised form of a desk; it sees every event of the desk. As the desk, not safe to share between threads.
 
-    Fewer than `small` orders go to the single path.
+    Fewer than `small` orders go to the single path. Once nobody holds it, it is told nothing more.
     """
 
     def __init__(self, desk: Desk, small: int = SMALL) -> None:
         self.desk = desk
         self.small = small
         self.book = Book(desk)
-        desk.watchers.append(self.book.note)
+        book = weakref.ref(self.book)
+
+        def told(event: Event) -> None:
+            found = book()
+            if found is not None:
+                found.note(event)
+
+        desk.watchers.append(told)
+        weakref.finalize(self, desk.watchers.remove, told)
 
     def decide(self, orders: Sequence[Facts]) -> list[Answer]:
         """Decide orders given as typed facts (`load_order`), independently."""

@@ -6,6 +6,7 @@ in bulk is also judged by the reference meaning, so that a fault common to both 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from fractions import Fraction
 from random import Random
@@ -143,6 +144,15 @@ def test_few_orders_take_the_single_path():
     live = cases.desk(Random(2), BOOK, rare=0)
     found = VectorBook(live).decide_columns(cases.columns([cases.plain(Random(n), n) for n in range(5)]))
     assert all(isinstance(one, Decision) for one in found)
+
+
+def test_one_that_nobody_holds_is_told_nothing_more():
+    live = cases.desk(Random(2), BOOK)
+    vector = VectorBook(live)
+    assert len(live.watchers) == 1
+    del vector
+    gc.collect()
+    assert live.watchers == []
 
 
 def test_no_orders_at_all():
