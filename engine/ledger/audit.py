@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from lexorder.engine.errors import shown
 from lexorder.engine.ledger import verify_ledger
@@ -51,22 +51,25 @@ def audit(
         signed = verify_ledger.signature_check(key)
     listed = [asdict(head) for head in heads]
     if database.path is None:
-        entries, nodes = _entries(database, shard), _nodes(database, shard)
+        nodes, top = _nodes(database, shard)
+        entries = _entries(database, shard, top)
     elif archives:
-        entries = verify_ledger.entries_of_sqlite(database.path, shard)
-        nodes = verify_ledger.nodes_of_sqlite(database.path, shard)
+        nodes, top = verify_ledger.nodes_of_sqlite(database.path, shard)
+        entries = verify_ledger.entries_of_sqlite(database.path, shard, top)
     else:
         return verify_ledger.check_file(database.path, shard, listed, signed)
     with wrapped():
         return verify_ledger.check(with_archives(entries, archives), listed, signed, nodes, shard)
 
 
-def _entries(database: Database, shard: int) -> Iterator[Entry]:
-    """Records of a PostgreSQL ledger, by number, however wrong the numbers are."""
+def _entries(database: Database, shard: int, top: int) -> Iterator[Entry]:
+    """Records of a PostgreSQL ledger up to number `top`, by number, however wrong the numbers are."""
     c = records.c
     after: int | None = None
     while True:
-        query = select(c.seq, c.kind, c.at, c.ref, c.account, c.body, c.prev, c.hash).where(c.shard == shard)
+        query = select(c.seq, c.kind, c.at, c.ref, c.account, c.body, c.prev, c.hash).where(
+            c.shard == shard, c.seq <= top
+        )
         if after is not None:
             query = query.where(c.seq > after)
         with database.connect() as connection:
@@ -77,11 +80,14 @@ def _entries(database: Database, shard: int) -> Iterator[Entry]:
         after = page[-1][0]
 
 
-def _nodes(database: Database, shard: int) -> Nodes:
+def _nodes(database: Database, shard: int) -> tuple[Nodes, int]:
+    """Stored nodes, and the newest record at the same moment: one statement sees one state, and the service goes on."""
     n = tree_nodes.c
+    last = select(func.coalesce(func.max(records.c.seq), -1).label("top")).where(records.c.shard == shard).subquery()
+    joined = last.outerjoin(tree_nodes, n.shard == shard)
     with database.connect() as connection:
-        found = connection.execute(select(n.level, n.position, n.hash).where(n.shard == shard)).all()
-    return {(level, position): bytes(digest) for level, position, digest in found}
+        rows = connection.execute(select(last.c.top, n.level, n.position, n.hash).select_from(joined)).all()
+    return {(row[1], row[2]): bytes(row[3]) for row in rows if row[1] is not None}, rows[0][0]
 
 
 def trusted_heads(folder: Path, shard: int) -> tuple[list[Head], Path | None]:

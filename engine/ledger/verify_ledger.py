@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FINDINGS_MAX = 20
+FINDINGS_MAX, PAGE = 20, 1000
 TEXTS, KEYS = ("kind", "at", "ref", "account"), ("seq", "kind", "at", "ref", "account", "body", "prev", "hash")
 HEAD_KEYS = ("format", "shard", "size", "root", "hash", "at", "signature")
 PROOF = b'{"format":"lexorder-proof-1"'
@@ -142,18 +142,28 @@ def _compare(heads: Iterable[dict[str, Any]], stack: Stack, last: bytes, found: 
     )
 
 
-def entries_of_sqlite(path: Path, shard: int) -> Iterator[Entry]:
-    """Records in the order they were written, straight from the table and not from an index beside it."""
+def entries_of_sqlite(path: Path, shard: int, top: int = 2**63 - 1) -> Iterator[Entry]:
+    """Records in the order they were written, up to row `top`, from the table and not from an index beside it.
+
+    Page by page: a reader that stayed in one transaction would keep the service from emptying its log.
+    """
+    columns, start = ", ".join(KEYS), -(2**63)
+    query = f"SELECT rowid, {columns} FROM records NOT INDEXED WHERE shard IS ? AND rowid >= ? AND rowid <= ?"  # noqa: S608
     with closing(_opened(path)) as connection:
-        query = f"SELECT {', '.join(KEYS)} FROM records NOT INDEXED WHERE shard IS ? ORDER BY rowid"  # noqa: S608
-        yield from connection.execute(query, (shard,))
+        while page := connection.execute(f"{query} ORDER BY rowid LIMIT {PAGE}", (shard, start, top)).fetchall():
+            yield from (row[1:] for row in page)
+            start = page[-1][0] + 1
+            if start > top:
+                return
 
 
-def nodes_of_sqlite(path: Path, shard: int) -> Nodes:
-    """Stored nodes by level and position."""
+def nodes_of_sqlite(path: Path, shard: int) -> tuple[Nodes, int]:
+    """Stored nodes by level and position, and the last row at the same moment: the service may go on writing."""
+    last = "SELECT coalesce(max(rowid), 0) AS top FROM records"
+    query = f"SELECT top, level, position, hash FROM ({last}) LEFT JOIN tree_nodes ON shard IS ?"  # noqa: S608
     with closing(_opened(path)) as connection:
-        query = "SELECT level, position, hash FROM tree_nodes WHERE shard IS ?"
-        return {(level, position): digest for level, position, digest in connection.execute(query, (shard,))}
+        rows = connection.execute(query, (shard,)).fetchall()
+    return {(level, position): digest for _, level, position, digest in rows if level is not None}, rows[0][0]
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -277,7 +287,8 @@ def check_file(path: Path, shard: int, heads: Sequence[dict[str, Any]], signed: 
                 return check_proof(path.read_text("ascii"), signed)
             if not start.startswith(b"SQLite format 3"):
                 return check(entries_of_lines(path), heads, signed, None, shard)
-        return check(entries_of_sqlite(path, shard), heads, signed, nodes_of_sqlite(path, shard), shard)
+        nodes, top = nodes_of_sqlite(path, shard)
+        return check(entries_of_sqlite(path, shard, top), heads, signed, nodes, shard)
     except UnicodeDecodeError:
         return Result(("the text is not a proof",), 0, 0)
     except OSError as error:

@@ -241,6 +241,7 @@ def main() -> int:
     found = {
         "full": run("full", options.cuts, options.seed),
         "full, syncs 200 to 210 fail": run("full", options.cuts, options.seed, DISK_FAIL_SYNC="200-210"),
+        "full, syncs 200 and 201 fail": run("full", options.cuts, options.seed, DISK_FAIL_SYNC="200-201"),
         "normal (control, must lose)": run("normal", options.cuts, options.seed),
     }
     table = {name: vars(outcome) for name, outcome in found.items()}

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from lexorder.engine.ledger import database
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.ledger import Ledger
 from tests.ledger.entries import WAIT_S, Told, append, fill
@@ -145,3 +146,18 @@ def test_after_files_were_replaced_the_new_ones_are_read(on_disk, path):
     assert list(on_disk.read(5)) == kept
     with closing(sqlite3.connect(path)) as fresh:
         assert fresh.execute("SELECT count(*) FROM records").fetchone() == (8,)
+
+
+def test_a_log_that_cannot_be_copied_is_not_continued(path, opened, monkeypatch):
+    ledger = opened(f"sqlite:///{path}")
+    fill(ledger, 5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM records").fetchone()
+        fill(ledger, 5)
+        ledger.close()
+        monkeypatch.setattr(database, "BUSY_S", 0.1)
+        with pytest.raises(LedgerError, match="reads the database") as caught:
+            Ledger.open(f"sqlite:///{path}")
+        assert caught.value.code == "ledger-locked"
+    assert opened(f"sqlite:///{path}").committed == 10

@@ -163,12 +163,15 @@ def test_without_full_synchronisation_a_power_cut_loses_acknowledged_records():
     assert outcome.unsound == 0
 
 
+# 40-41: the commit and the checkpoint of closing fail, and nothing after them. The log then begins with pages that look
+# fine to whoever opens it and are not on disk; to go on writing behind them would lose all that follows.
 @needs_gcc
-def test_after_syncs_that_failed_a_power_cut_loses_nothing_that_was_acknowledged():
-    outcome = power_cut.run("full", cuts=20, seed=4, records=900, DISK_FAIL_SYNC="40-44")
+@pytest.mark.parametrize(("fails", "count"), [("40-40", 1), ("40-41", 2), ("40-44", 5)])
+def test_after_syncs_that_failed_a_power_cut_loses_nothing_that_was_acknowledged(fails, count):
+    outcome = power_cut.run("full", cuts=20, seed=4, records=700, DISK_FAIL_SYNC=fails)
     assert (outcome.lost, outcome.unsound, outcome.refused) == (0, 0, 0)
-    assert outcome.acknowledged > 3000
-    assert outcome.failed_syncs == 5
+    assert outcome.acknowledged > 2000
+    assert outcome.failed_syncs == count
 
 
 @needs_gcc
@@ -194,8 +197,8 @@ def test_a_disk_without_room_refuses_and_loses_nothing(tmp_path):
 @needs_gcc
 def test_many_power_cuts():
     for seed in range(3):
-        for fails in ("0-0", "200-210", "90-90"):
-            outcome = power_cut.run("full", cuts=200, seed=seed, DISK_FAIL_SYNC=fails)
+        for fails in ("0-0", "200-210", "90-90", "90-91", "90-92", "150-151"):
+            outcome = power_cut.run("full", cuts=100, seed=seed, DISK_FAIL_SYNC=fails)
             assert (outcome.lost, outcome.unsound, outcome.refused) == (0, 0, 0)
 
 
@@ -203,7 +206,7 @@ def test_the_stored_runs_lost_nothing_but_in_the_control():
     stored = json.loads(RESULTS.read_text())["settings"]
     control = stored.pop("normal (control, must lose)")
     assert control["lost"] > 0
-    assert len(stored) == 2
+    assert len(stored) == 3
     for outcome in stored.values():
         assert (outcome["lost"], outcome["unsound"], outcome["refused"]) == (0, 0, 0)
         assert outcome["cuts"] >= 500

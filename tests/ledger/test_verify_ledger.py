@@ -8,12 +8,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lexorder.engine.ledger import audit, verify_ledger
+from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.heads import PUBLIC_KEY, HeadLog, read_heads, signing_key
 from lexorder.engine.ledger.lines import line_of
 from lexorder.engine.ledger.verify_ledger import (
@@ -210,3 +212,34 @@ def test_the_verifier_imports_nothing_of_the_writer():
     outside = {m for m in modules if m.partition(".")[0] not in sys.stdlib_module_names}
     assert {m.partition(".")[0] for m in outside} == {"cryptography"}
     assert len(SOURCE.read_text().splitlines()) <= LINES_MAX
+
+
+def test_a_ledger_can_be_verified_while_it_is_written(url, opened):
+    ledger = opened(url)
+    fill(ledger, 300)
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            fill(ledger, 100)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        database = Database(url, read_only=True)
+        results = [audit.audit(database, 0, [], None) for _ in range(8)]
+        database.close()
+    finally:
+        stop.set()
+        writer.join()
+    assert [result.findings for result in results] == [()] * 8
+    sizes = [result.size for result in results]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 300
+
+
+def test_a_reader_does_not_keep_the_service_from_its_start(place, opened):
+    entries = verify_ledger.entries_of_sqlite(place / "ledger.db", 0)
+    first = next(entries)
+    fill(opened(f"sqlite:///{place / 'ledger.db'}"), 1)  # would be refused, were the reader in a transaction
+    assert len([first, *entries]) == 601
