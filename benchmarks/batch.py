@@ -37,7 +37,7 @@ from lexorder.engine.vector import VectorBook
 HERE = Path(__file__).resolve().parent
 
 
-class Order(msgspec.Struct):
+class Order(msgspec.Struct, gc=False):
     """An order as the wire has it: amounts are decimal text."""
 
     id: str
