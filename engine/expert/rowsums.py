@@ -62,6 +62,7 @@ class Sums:
     running: dict[int, Running] = field(default_factory=dict)
     stamp: tuple[Any, ...] = ()
     seen: int = 0
+    facts_version: int = -1
     expires: datetime | None = None
 
 
@@ -84,12 +85,12 @@ class Summing:
         cells = plan.by_place["sum"]
         self.cells = {c.number: c for c in cells}
         self.epoch = 0
-        self.timed = any(c.timed for c in (*cells, *plan.by_place["line"]))
         numbers: dict[Atoms, int] = {}
         of_line = [c for c in plan.by_place["line"] if c.leaf.atoms]
+        self.timed = any(c.timed for c in (*cells, *of_line))
         self._atoms = {c.number: numbers.setdefault(c.leaf.atoms, len(numbers)) for c in (*cells, *of_line)}
         self._places = [unit_places(atoms, live.vocabulary) for atoms in numbers]
-        self.personal = any(_reads_account(c, live.vocabulary) for c in cells)
+        self.personal = tuple(c.number for c in cells if _reads_account(c, live.vocabulary))
         self._accounts: dict[str, Sums] = {}
         self._valued: dict[tuple[str, str], Valued] = {}
 
@@ -102,7 +103,7 @@ class Summing:
         if sums is None:
             sums = self._accounts[state.id] = Sums()
         clock = live.time_epoch if self.timed else 0
-        stamp = (state.logs, self.epoch, state.facts_version if self.personal else 0, clock)
+        stamp = (state.logs, self.epoch, clock)
         if sums.stamp != stamp or (sums.expires is not None and live.snapshot.time > sums.expires):
             sums.running.clear()
             sums.expires = None
@@ -111,7 +112,10 @@ class Summing:
                 ends = ends_of(state, symbol)
                 for number, running in sums.running.items():
                     self._update(running, self.cells[number], (state, symbol, ends), sums)
-        sums.stamp, sums.seen = stamp, len(state.log)
+        if sums.facts_version != state.facts_version:
+            for number in self.personal:
+                sums.running.pop(number, None)
+        sums.stamp, sums.seen, sums.facts_version = stamp, len(state.log), state.facts_version
         return sums
 
     def running(self, sums: Sums, cell: Cell, state: Account) -> Running:
