@@ -131,6 +131,20 @@ def test_recovery_refuses_a_ledger_that_lost_what_was_durable(ledger, url, damag
         ledger.append("k", "r", "", b"", AT)
 
 
+@pytest.mark.parametrize("count", [10, 12])
+def test_recovery_refuses_another_ledger_however_sound(ledger, url, opened, count):
+    fill(ledger, 10)
+    failing(ledger, Told(), "refused")
+    ledger._close_store()
+    harm(url, "DELETE FROM records", "DELETE FROM tree_nodes")
+    other = opened(url)
+    fill(other, count, size=99)
+    other.close()
+    with pytest.raises(LedgerError) as caught:
+        ledger.recover()
+    assert caught.value.code == "ledger-broken"
+
+
 def test_recovery_can_be_tried_again(ledger, url, opened):
     kept = fill(ledger, 3)
     failing(ledger, Told(), "refused")
