@@ -134,19 +134,21 @@ class Journal:
         self._loop.call_soon_threadsafe(self._settle, waiting, error)
 
     def _settle(self, waiting: list[Any], error: BaseException | None) -> None:
-        if error is not None:
-            self._failed(error)
-        for done in waiting:
-            done(error)
+        try:
+            if error is not None:
+                self._failed(error)
+        finally:
+            for done in waiting:  # whatever goes wrong here: who waits is answered
+                done(error)
 
     def _failed(self, error: BaseException) -> None:
         if self.down:
             return
         self.down = error.code if isinstance(error, LexorderError) else "ledger-unavailable"
+        assert self._loop is not None
+        self._recovery = self._loop.create_task(self._recover())  # before anything that could fail
         log.error("ledger-down", code=self.down)
         self.failing(self.down)
-        assert self._loop is not None
-        self._recovery = self._loop.create_task(self._recover())
 
     async def _recover(self) -> None:
         """Try until the ledger is back, rebuild the floor from it, and record what was refused."""

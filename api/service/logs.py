@@ -2,7 +2,8 @@
 
 In: what the service and its libraries log. Out: lines on a stream. Guaranteed: fields named like secrets or personal
 data are not written, nor is anything that looks like a key, a token, a password in an address, a private key or an
-e-mail address, wherever it stands; an exception is logged by its kind and where it happened, without its message and
+e-mail address, wherever it stands; a stream that takes nothing (a full disk) raises nowhere;
+an exception is logged by its kind and where it happened, without its message and
 without local variables, for both can hold what a caller sent; an object of an unknown type is logged by its type.
 Refused: nothing. Why not only care at each call: one forgotten call is enough. Before: nothing. After: `serving.py`;
 every module that logs calls `structlog.get_logger`.
@@ -10,12 +11,13 @@ every module that logs calls `structlog.get_logger`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import msgspec
 import structlog
@@ -61,9 +63,26 @@ LOOKS_SECRET: Final = re.compile(
 Event = MutableMapping[str, Any]
 
 
+class Sink:
+    """A stream for lines, none of which is worth an exception: a full disk must not end what was about to be logged."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """The line, or nothing when the stream does not take it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """What the stream still holds, or nothing."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Send everything that is logged in this process, by structlog or by `logging`, to `stream` (stderr by default)."""
-    out = stream or sys.stderr
+    out = cast("TextIO", Sink(stream or sys.stderr))
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     structlog.configure(
         processors=[structlog.stdlib.add_log_level, stamp, redacted, _line],

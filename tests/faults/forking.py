@@ -59,13 +59,13 @@ class Child:
 
 
 class Forge:
-    """The process that forks; close it at the end."""
+    """The process that forks; close it at the end. `more` are variables of its environment."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.forking"],
             cwd=ROOT,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # a pool of threads would not survive the fork
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **more},  # a pool of threads would not survive the fork
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

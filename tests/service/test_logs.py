@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -189,3 +190,16 @@ def test_hostile_texts_take_no_time():
     """Each would make a careless pattern look at every pair of positions of a long text."""
     for text in ("a" * 100_000, "a@" * 50_000, "eyJ" * 30_000, "://" * 30_000, "-----BEGIN " * 9000, "lx_" * 30_000):
         assert len(logs.clean(text)) <= logs.TEXT_MAX
+
+
+def test_a_stream_that_takes_nothing_stops_nobody():
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        def flush(self):
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+    logs.configure(Full())
+    structlog.get_logger("test").error("one")
+    logging.getLogger("somebody.else").error("two")
