@@ -74,6 +74,12 @@ class Memory:
         nothing = {words[_FIRST + n] for n in range(self.slots)}
         if words[_LENGTH] != self.slots or len(nothing) != 1:
             raise ExpertError("expert-library", "the facts of this CLIPS have another layout")
+        # There is no other way to give a fact back than to assert and retract it.
+        for slot in range(self.slots):
+            words[_FIRST + slot] = self.constant(0)
+        asserted = lib.Assert(fact)
+        if asserted == ffi.NULL or lib.Retract(asserted):
+            raise ExpertError("expert-library", "CLIPS does not take a fact back")
 
     def make(self, packed: bytes) -> Any:
         """A fact with these pointers in its slots, to be asserted at once: nothing holds it yet."""
