@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PATH = "/v1/orders/check-batch"
 MODES = ("cumulative", "independent", "basket")
-SLICE = {"cumulative": 50, "independent": 1000, "basket": 1}
+SLICE = {"cumulative": 50, "independent": 2500, "basket": 1}
 """Orders (for `basket`: accounts) decided between two looks at other requests."""
 
 

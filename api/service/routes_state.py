@@ -164,8 +164,8 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
         service.metrics.gap(name)
         await service.step("gap", name, "", service.stamp(who, feed=name, sequence=batch.sequence))
         raise Problem(409, "sequence-gap", "Numbers are missing: send them, or the feed whole.", expected=expected)
-    _time(service, batch.time)
     floor.events(name, told)  # refused here, before anything is recorded
+    _time(service, batch.time)
     record = await service.step("events", batch.event_id, "", service.stamp(who, feed=name, **told))
     service.metrics.feed(name, floor.standing.time.timestamp())
     return Taken(feed=name, status="taken", items=len(batch.items), sequence=feed.last, recorded=place(service, record))

@@ -36,8 +36,9 @@ from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
 from lexorder.api.service.traces import from_environment as traces_of_environment
+from lexorder.api.service.warming import warm
 from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_stream
-from lexorder.engine.desk import shipped_vocabulary
+from lexorder.engine.desk import Desk, shipped_vocabulary
 from lexorder.engine.errors import LexorderError, UsageError
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.ledger import Ledger
@@ -79,6 +80,8 @@ class Service:
         watch_stream(self.metrics, self.hub.readers)
         watch_heads(self.metrics, lambda: "" if self.heads is None else self.heads.problem)
         self.standing = False
+        self._warmed: Desk | None = None
+        self.warming: asyncio.Task[int] | None = None
         self.apart = ""
         self.differed = False
 
@@ -116,10 +119,13 @@ class Service:
         if self.heads is not None:
             await self.heads.start(self.settings.head_every_s)
         self.standing = True
+        self._warm()
 
     async def stop(self) -> None:
         """Let what is waiting be committed, then close everything."""
         self.standing = False
+        if self.warming is not None:
+            self.warming.cancel()
         self.access.stop()
         if self.heads is not None:
             await self.heads.stop()
@@ -172,7 +178,15 @@ class Service:
             raise
         record, durable = self.journal.take(kind, ref, account, msgspec.json.encode(body))
         await durable
+        self._warm()
         return record
+
+    def _warm(self) -> None:
+        """Let a new desk work out in the background what first orders would wait for."""
+        desk = self.floor.desk
+        if desk is not None and desk is not self._warmed and self.standing:
+            self._warmed = desk
+            self.warming = asyncio.create_task(warm(desk, lambda: self.floor.desk))
 
     def stamp(self, principal: Principal, **body: Any) -> dict[str, Any]:
         """The body of a step: when, by whom, what."""
