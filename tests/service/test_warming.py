@@ -28,14 +28,17 @@ def test_every_account_is_asked_about_and_nothing_changes():
     before = desk.hash, desk.snapshot
     assert asyncio.run(warm(desk, lambda: desk)) == 3
     assert (desk.hash, desk.snapshot) == before
-    assert desk.check(order(quantity=100)).approved and not desk.check(order(quantity=101)).approved
+    assert desk.check(order(quantity=100)).approved
+    assert not desk.check(order(quantity=101)).approved
 
 
 def test_the_probe_is_about_something_held():
     desk = _desk()
     held, other = probe(desk, "A"), probe(desk, "B")
-    assert held is not None and held["order.symbol"] == "BETA"
-    assert other is not None and other["order.symbol"] in desk.instruments
+    assert held is not None
+    assert held["order.symbol"] == "BETA"
+    assert other is not None
+    assert other["order.symbol"] in desk.instruments
 
 
 def test_nothing_is_asked_where_nothing_has_a_mark():
