@@ -172,6 +172,17 @@ class Served:
             ledger.close()
 
 
+def memory_of(pid: int) -> int:
+    """What a process holds in memory (RSS), in bytes; from /proc."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started, oldest first; from /proc."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def rows_of(page: Any) -> Iterator[dict[str, Any]]:
     """The rows of a page of state."""
     yield from (page if isinstance(page, list) else page["items"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
@@ -63,8 +62,7 @@ def test_another_decision_would_be_noticed(name, value):
 
 def test_another_place_would_be_noticed():
     assert compared({"O": ANSWER}, {"O": (8, DECISION)}).changed == 1
-    moved = copy.deepcopy(ANSWER)
-    moved["recorded"]["shard"] = 1
+    moved = {**ANSWER, "recorded": {"shard": 1, "seq": 7}}
     assert compared({"O": moved}, {"O": (7, DECISION)}).changed == 1
 
 
@@ -76,6 +74,7 @@ def test_a_second_decision_would_be_noticed(tmp_path):
     killing.service.data.mkdir()
     ledger = Ledger.open(killing.service.url)
     body = json.dumps({"decision": DECISION, "reserved": True, "order": {"quantity": "5"}}).encode()
+    seq = -1
     for _ in range(2):
         seq = ledger.append("decision", "O", "A1", body, "2026-11-20T11:00:00.000000Z").seq
     ledger.wait(seq, 60)

@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from tests.faults.served import PATIENCE_S, Served
+from tests.faults.served import PATIENCE_S, Served, memory_of
 
 RESULT = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "large-body.json"
 SIZE = 100_000_000
@@ -28,13 +27,13 @@ class Watch(threading.Thread):
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self._process = psutil.Process(pid)
+        self._pid = pid
         self._ended = threading.Event()
-        self.before = self.peak = self._process.memory_info().rss
+        self.before = self.peak = memory_of(self._pid)
 
     def run(self) -> None:
         while not self._ended.wait(0.002):
-            self.peak = max(self.peak, self._process.memory_info().rss)
+            self.peak = max(self.peak, memory_of(self._pid))
 
     def end(self) -> float:
         """Megabytes above where it began."""

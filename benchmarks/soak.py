@@ -1,0 +1,109 @@
+"""A long run: does memory grow, do the slow ones get slower?
+
+`python -m benchmarks.soak [--decisions 1000000] [--seconds 600] [--reserve] [--store]`. One worker with the durable
+ledger, the thirty rules and 1,000 accounts of `benchmarks.http`; wrk sends orders on 32 connections in tenths of the
+run, each of which tells its latencies, while the memory of the process (RSS) is read after each. With `--reserve` what
+is approved works, and after each tenth the feed of working orders is sent whole and empty, as an OMS would whose orders
+are done. It ends after so many decisions or so many seconds, whichever comes first, and stores how many there were
+(counted by the service itself). Writes results/soak.json when told `--store`, each variant beside the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks import desk as world
+from benchmarks.http import ACCOUNTS, CHECK, Target, free_port, running, thirty, wrk
+from tests.faults.served import children_of, memory_of
+
+RESULT = Path(__file__).resolve().parent / "results" / "soak.json"
+PARTS = 10
+WARM_S = 5
+
+
+def decided(target: Target) -> int:
+    """Decisions counted by the service."""
+    text = httpx.get(f"{target.address}/metrics", headers=head(target), timeout=60).text
+    found = re.findall(r"^lexorder_decisions_total\{[^}]*\} ([\d.e+]+)$", text, re.MULTILINE)
+    return round(sum(float(number) for number in found))
+
+
+def head(target: Target) -> dict[str, str]:
+    """What a caller sends."""
+    return {"authorization": f"Bearer {target.key}"}
+
+
+def emptied(target: Target, number: int) -> None:
+    """No order is working any more, says the feed."""
+    told = {"event_id": f"soak-{number}", "whole": True, "items": []}
+    answer = httpx.post(f"{target.address}/v1/working-orders", json=told, headers=head(target), timeout=300)
+    assert answer.status_code == 200, answer.text
+
+
+def soaked(target: Target, process: int, *, decisions: int, seconds: float, reserve: bool) -> dict[str, Any]:
+    """Warm up, then the tenths."""
+    path = CHECK if reserve else f"{CHECK}?reserve=false"
+    rate = wrk(target, path, WARM_S)["per_second"]
+    part = max(1, round(min(seconds, decisions / rate) / PARTS))
+    first, tenths = decided(target), []
+    for number in range(PARTS):
+        row = wrk(target, path, part)
+        if reserve:
+            emptied(target, number)
+        tenths.append({**row, "rss_mb": round(memory_of(process) / 1e6, 1)})
+    before, after = tenths[0], tenths[-1]
+    return {
+        "decisions": decided(target) - first,
+        "seconds": part * PARTS,
+        "p99_drift": f"{round(100 * (after['p99_ms'] / before['p99_ms'] - 1), 1)}%",
+        "rss_growth_mb": round(after["rss_mb"] - before["rss_mb"], 1),
+        "tenths": tenths,
+    }
+
+
+def main() -> int:
+    """Run, print, store when asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--decisions", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--reserve", action="store_true")
+    parser.add_argument("--store", action="store_true")
+    options = parser.parse_args()
+    document, loads = world.document(ACCOUNTS), [round(n, 1) for n in os.getloadavg()]
+    marks = tuple(row["mark"] for row in document["instruments"])
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        command = [sys.executable, "-c", "from lexorder.api.cli import main; main()", "serve", "--port", str(port)]
+        command += ["--data-dir", str(folder / "data"), "--rules", str(thirty(folder))]
+        with running(command, port, {"LEXORDER_RATE_PER_KEY": "10000000"}, folder / "log") as address:
+            (process,) = children_of(os.getpid())
+            target = Target(address, (folder / "data" / "admin.key").read_text().strip(), marks, folder)
+            loaded = httpx.post(f"{address}/v1/snapshot", json=document, headers=head(target), timeout=300)
+            assert loaded.status_code == 200, loaded.text[:300]
+            began = time.monotonic()
+            found = soaked(
+                target, process, decisions=options.decisions, seconds=options.seconds, reserve=options.reserve
+            )
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    found = {"command": " ".join(sys.argv[1:]), "machine": machine, "load_before": loads, **found}
+    print(json.dumps(found, indent=1), f"{time.monotonic() - began:.0f} s")
+    if options.store:
+        stored = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+        stored["approvals reserved" if options.reserve else "nothing reserved"] = found
+        RESULT.write_text(json.dumps(stored, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
