@@ -54,7 +54,9 @@ def emptied(target: Target, number: int) -> None:
 def soaked(target: Target, process: int, *, decisions: int, seconds: float, reserve: bool) -> dict[str, Any]:
     """Warm up, then the tenths."""
     path = CHECK if reserve else f"{CHECK}?reserve=false"
-    rate = wrk(target, path, WARM_S)["per_second"]
+    rate = 0
+    while rate == 0:  # a busy machine may need a while for the first answers
+        rate = wrk(target, path, WARM_S)["per_second"]
     part = max(1, round(min(seconds, decisions / rate) / PARTS))
     first, tenths = decided(target), []
     for number in range(PARTS):
