@@ -28,6 +28,9 @@ class Endless:
     def __init__(self) -> None:
         self.session = session_of("(defrule loop (order (quantity 1)) => (while TRUE do (bind ?x 1)))")
 
+    def apply(self, *_event):
+        """Nothing to know."""
+
     def check(self, _account, _orders, _first):
         order(self.session, 1)
         self.session.run()
