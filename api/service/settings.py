@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 from lexorder.engine.desk import shipped_rules
 from lexorder.engine.errors import UsageError
@@ -82,7 +83,7 @@ class Settings:
 
     def _sqlite(self, shard: int) -> str:
         name = f"ledger-{shard}.sqlite" if shard else "ledger.sqlite"
-        return f"sqlite:///{(self.data_dir / name).resolve()}"
+        return f"sqlite:///{quote(str((self.data_dir / name).resolve()))}"  # SQLAlchemy unquotes it
 
     @property
     def second_place(self) -> Path:
