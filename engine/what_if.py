@@ -2,9 +2,10 @@
 
 In: a desk and one order. Out: `WhatIf`. Guaranteed: nothing of the desk changes; verdicts are those of `worst.py`, the
 exact evaluator's general path, passes included; holdings and cash are ranges over every fill state of the order and of
-the working orders, exact. Refused: nothing raises for a user's input; an order that cannot be judged has its decision
-and no figures. Why beside the decision and not in it: a check answers in microseconds because it does not work this
-out. Before: `desk.py`, `worst.py`. After: `api/service/routes_orders.py`, notebooks.
+the working orders, exact but for a flat fee, which the least cash always pays and the most never does. Refused: nothing
+raises for a user's input; an order that cannot be judged has its decision and no figures. Why beside the decision and
+not in it: a check answers in microseconds because it does not work this out. Before: `desk.py`, `worst.py`. After:
+`api/service/routes_orders.py`, notebooks.
 """
 
 from __future__ import annotations

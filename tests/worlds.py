@@ -46,7 +46,7 @@ def working(order: str, symbol: str, side: str, quantity: int, price: str = "100
     return {"id": order, "account": "A", "symbol": symbol, "side": side, "quantity": str(quantity), "price": price}
 
 
-def order(side: str = "buy", quantity: int = 1, symbol: str = "ACME", **facts: Any) -> dict[str, Any]:
+def order(side: str = "buy", quantity: int | str = 1, symbol: str = "ACME", **facts: Any) -> dict[str, Any]:
     """A limit order of account A at 100 unless said otherwise."""
     plain = {"id": f"{side}-{symbol}-{quantity}", "account": "A", "symbol": symbol, "side": side}
     return {**plain, "quantity": str(quantity), "ord_type": "limit", "price": "100", **facts}

@@ -160,7 +160,7 @@ def told(random_: Random, _snapshot: Snapshot, number: int) -> Event:
         InstrumentSet(symbol, worlds.instrument(random_, symbol, worlds.Rates())),
         TraderSet(random_.choice(("T", "U")), role),
         StrategySet("P", {"strategy.repeated_executions": Fraction(random_.randint(0, 3))}),
-        QuoteSet(quote),
+        QuoteSet(quote),  # type: ignore[arg-type]
         SignalSet({**signal, "signal.confidence": Fraction(random_.randint(0, 3), 4)}),
     )
     return random_.choice(events)

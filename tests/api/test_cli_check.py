@@ -108,6 +108,7 @@ SECRETS = {"watch": ["ACME"], "restricted": [{"name": "BETA", "until": "2026-07-
 def test_a_trader_reads_no_watch_and_no_reason(folder: Path, form: str, more: tuple[str, ...]) -> None:
     (folder / "rules/lists.yaml").write_text(WATCHED)
     document = world(lists=SECRETS)
+    view = None
     for symbol, code in (("ACME", 0), ("BETA", 1)):
         full = run(folder, order(symbol=symbol), document, "--format", form, *more)
         view = run(folder, order(symbol=symbol), document, "--format", form, "--audience", "trader", *more)
@@ -115,6 +116,7 @@ def test_a_trader_reads_no_watch_and_no_reason(folder: Path, form: str, more: tu
         assert ("watched-names" if symbol == "ACME" else "Pending merger") in full.stdout
         for secret in ("watched-names", "Pending merger"):
             assert secret not in view.stdout
+    assert view is not None
     assert "restricted-names" in view.stdout
 
 

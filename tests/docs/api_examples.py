@@ -51,7 +51,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
             'curl -s -H "$ADMIN" $URL/snapshot',
             "@Then events, feed by feed. Each batch has an `event_id` (told twice, it is taken once) and, if you number them, a `sequence`. A "
             "batch is taken whole or not at all. After a gap the batch is refused with the number expected, and until the missing ones, or "
-            "the feed as a whole (`\"whole\": true`), arrive, every rule that reads the feed is undecided.",
+            'the feed as a whole (`"whole": true`), arrive, every rule that reads the feed is undecided.',
             f"""{POST} -H "$ADMIN" -d '{{"event_id": "p-1", "sequence": 1, "items": [{{"symbol": "BETA", "mark": "40.50"}}]}}' $URL/prices""",
             f"""{POST} -H "$ADMIN" -d '{{"event_id": "p-1", "sequence": 1, "items": [{{"symbol": "BETA", "mark": "40.50"}}]}}' $URL/prices""",
             f"""{POST} -H "$ADMIN" -d '{{"event_id": "p-3", "sequence": 3, "items": [{{"symbol": "BETA", "mark": "41"}}]}}' $URL/prices""",
@@ -117,14 +117,14 @@ SECTIONS: list[tuple[str, list[str]]] = [
             "working when only what was overridden is left.",
             f"""{POST} -H "$TRADER" -d '{{"id": "O-3", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "60", "price": "100", "trader": "T-1"}}' $URL/orders/check | tr , '\\n' | grep -E 'outcome|"reason"|message'""",
             f"""{POST} -H "$TRADER" -d '{{"reason": "client mandate"}}' $URL/orders/O-3/override""",
-            "=OVERRIDE=curl -s -H \"$RISK\" $URL/overrides | grep -o '\"id\":\"[^\"]*\"' | head -1 | cut -d'\"' -f4",
+            '=OVERRIDE=curl -s -H "$RISK" $URL/overrides | grep -o \'"id":"[^"]*"\' | head -1 | cut -d\'"\' -f4',
             'curl -s -H "$RISK" $URL/overrides',
             'curl -s -H "$RISK" $URL/overrides/$OVERRIDE',
             f'{POST} -H "$RISK" -X POST $URL/overrides/$OVERRIDE/approve',
             "@Turning one down:",
             f"""{POST} -H "$TRADER" -d '{{"id": "O-4", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "1", "price": "100", "trader": "T-1"}}' "$URL/orders/check?reserve=false" | tr , '\\n' | grep outcome""",
             f"""{POST} -H "$TRADER" -d '{{"reason": "again"}}' $URL/orders/O-4/override | cut -c1-20""",
-            "=OVERRIDE=curl -s -H \"$RISK\" \"$URL/overrides?state=open\" | grep -o '\"id\":\"[^\"]*\"' | head -1 | cut -d'\"' -f4",
+            '=OVERRIDE=curl -s -H "$RISK" "$URL/overrides?state=open" | grep -o \'"id":"[^"]*"\' | head -1 | cut -d\'"\' -f4',
             f'{POST} -H "$RISK" -X POST $URL/overrides/$OVERRIDE/reject',
         ],
     ),
@@ -139,11 +139,11 @@ SECTIONS: list[tuple[str, list[str]]] = [
     (
         "Rule books",
         [
-            "@Upload, lint, test, ask, approve: a book decides once its own examples pass and a second person agreed. `\"base\": \"library\"` adds the "
+            '@Upload, lint, test, ask, approve: a book decides once its own examples pass and a second person agreed. `"base": "library"` adds the '
             "shipped library.",
             f"""{POST} -H "$RISK" -d '{{"files": {{"a.yaml": "- rule: tiny\\n  title: Tiny\\n  for_each: order\\n  require: order.quantitee <= 10\\n"}}}}' $URL/rulebooks/lint""",
             f"""{POST} -H "$RISK" -d '{{"name": "desk of November", "base": "library", "files": {{"a.yaml": "- rule: tiny\\n  title: At most 1,000 shares\\n  for_each: order\\n  require: order.quantity <= 1000\\n"}}}}' $URL/rulebooks""",
-            "=BOOK=curl -s -H \"$RISK\" $URL/rulebooks | grep -o '\"id\":\"[0-9a-f]*\",\"name\":\"desk of November\"' | cut -d'\"' -f4",
+            '=BOOK=curl -s -H "$RISK" $URL/rulebooks | grep -o \'"id":"[0-9a-f]*","name":"desk of November"\' | cut -d\'"\' -f4',
             'curl -s -H "$RISK" $URL/rulebooks',
             'curl -s -H "$RISK" $URL/rulebooks/$BOOK | cut -c1-80',
             f'{POST} -H "$RISK" -X POST $URL/rulebooks/$BOOK/lint',
@@ -160,10 +160,10 @@ SECTIONS: list[tuple[str, list[str]]] = [
         "Rebalances",
         [
             "@Signals and holdings to whole-share orders with a certificate, or the smallest set of rules that makes it impossible. Small ones are "
-            "answered at once; otherwise, and with `\"wait\": false`, the answer is 202 with a `Location`, and `/events` tells the progress as "
+            'answered at once; otherwise, and with `"wait": false`, the answer is 202 with a `Location`, and `/events` tells the progress as '
             "server-sent events.",
             f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1"}}' $URL/rebalances""",
-            "=JOB=curl -s -H \"$ADMIN\" $URL/rebalances | cut -d'\"' -f4",
+            '=JOB=curl -s -H "$ADMIN" $URL/rebalances | cut -d\'"\' -f4',
             'curl -s -H "$ADMIN" $URL/rebalances',
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB | cut -c1-20',
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB/events | head -5',
@@ -187,16 +187,16 @@ SECTIONS: list[tuple[str, list[str]]] = [
         "Records",
         [
             'curl -s -H "$RISK" "$URL/decisions?order=O-1"',
-            "=ID=curl -s -H \"$RISK\" \"$URL/decisions?order=O-1\" | grep -o '\"id\":\"[0-9]*-[0-9]*\"' | head -1 | cut -d'\"' -f4",
+            '=ID=curl -s -H "$RISK" "$URL/decisions?order=O-1" | grep -o \'"id":"[0-9]*-[0-9]*"\' | head -1 | cut -d\'"\' -f4',
             'curl -s -H "$RISK" $URL/decisions/$ID',
             "@The ledger's head, that a record is under it, that an older head is a beginning of a newer one, and all of it computed again:",
             'curl -s -H "$RISK" $URL/ledger/head',
             'curl -s -H "$RISK" "$URL/ledger/proof?seq=3&size=8"',
             'curl -s -H "$RISK" "$URL/ledger/consistency?old=4&new=8"',
             f'{POST} -H "$RISK" -X POST $URL/ledger/verify',
-            "@`GET /v1/stream` is a WebSocket: send `{\"topics\": [\"decisions\"], \"from\": 17}`, then read one message for each record, from the ledger "
+            '@`GET /v1/stream` is a WebSocket: send `{"topics": ["decisions"], "from": 17}`, then read one message for each record, from the ledger '
             "first and then live. Topics: `decisions`, `breaches`, `state`, `feeds`. A reader that falls 1,000 records behind is told "
-            "`{\"error\": \"slow-reader\", \"resume_from\": N}` and cut; nothing waits for it.",
+            '`{"error": "slow-reader", "resume_from": N}` and cut; nothing waits for it.',
         ],
     ),
     (
@@ -204,7 +204,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
         [
             f"""{POST} -H "$ADMIN" -d '{{"role": "observer", "name": "wall board", "owner": "ops@example.com", "lifetime_s": 86400}}' $URL/keys""",
             'curl -s -H "$ADMIN" $URL/keys',
-            "=KEY=curl -s -H \"$ADMIN\" $URL/keys | grep -o '\"id\":\"[a-z0-9]*\",\"name\":\"wall board\"' | cut -d'\"' -f4",
+            '=KEY=curl -s -H "$ADMIN" $URL/keys | grep -o \'"id":"[a-z0-9]*","name":"wall board"\' | cut -d\'"\' -f4',
             'curl -s -X DELETE -H "$ADMIN" $URL/keys/$KEY',
             "@Who stands behind an account or a trader is sealed with the key in `LEXORDER_PII_KEY`, kept apart from all facts, and read by risk "
             "officers and admins only:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -200,7 +201,7 @@ def test_a_refused_event_changes_neither_facts_nor_hash() -> None:
 def test_a_fill_with_its_record_moves_everything_at_once() -> None:
     rules = RuleBook.of(MEASURED, VOCABULARY)
     desk = desk_on(rules, working_orders=[working("W", "ACME", "buy", 20)])
-    facts = {
+    facts: dict[str, Any] = {
         "fill.id": "F",
         "fill.account": "A",
         "fill.symbol": "ACME",

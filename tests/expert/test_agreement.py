@@ -144,7 +144,10 @@ def a_world(random: Random) -> dict[str, object]:
         traders=[
             {"id": "T", "role": random.choice(("portfolio_manager", "junior_trader", "senior_trader", "analyst"))}
         ],
-        lists={"restricted": random.choice(([], ["ACME"], [{"name": "I", "elsewhere": True}])), "watch": random.choice(([], ["BETA"]))},
+        lists={
+            "restricted": random.choice(([], ["ACME"], [{"name": "I", "elsewhere": True}])),
+            "watch": random.choice(([], ["BETA"])),
+        },
         pairs=[{"id": "ACME/BETA", "first": "ACME", "second": "BETA", "correlation": "0.9"}],
         fx={"base": "USD", "EUR": random.choice(("1.1", "1.08253"))},
     )

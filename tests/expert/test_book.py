@@ -197,7 +197,8 @@ class TestInt64Border:
         """The rules that one share bought leaves to the exact verdict."""
         rows = pair.expert.rows
         _, off = rows.packed(load_order(order(), VOCABULARY), pair.expert.live.accounts["A"])
-        return rows.off_rules(off)
+        found: frozenset[str] = rows.off_rules(off)
+        return found
 
     def test_values_that_fit_are_clips_own(self):
         pair = self.book("5%")

@@ -102,7 +102,8 @@ def test_a_client_that_leaves_takes_no_record_with_it():
 @pytest.mark.parametrize(("error", "code"), [(LedgerError("ledger-broken", "x"), "ledger-broken"), (OSError(28), None)])
 def test_a_failed_commit_answers_503_to_everybody_who_waits(error, code):
     async def day():
-        paper, failing = Paper(), []
+        paper = Paper()
+        failing: list[str] = []
         journal = journal_of(paper)
         journal.failing = failing.append
         waiting = [journal.take("decision", f"o{n}", "A", b"{}")[1] for n in range(3)]
