@@ -125,6 +125,10 @@ def order_schema(vocabulary: Vocabulary) -> dict[str, Any]:
         "required": list(REQUIRED),
         "properties": dict(sorted(properties.items())),
         "additionalProperties": False,
+        "anyOf": [
+            {"required": ["price"]},
+            {"required": ["ord_type"], "properties": {"ord_type": {"enum": ["market", "stop"]}}},
+        ],
     }
 
 
@@ -136,8 +140,16 @@ def _property(name: Name) -> dict[str, Any]:
     if kind is Kind.BOOL:
         return {"type": "boolean", **found}
     if kind is Kind.NUMBER:
-        digits = r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$" if name.scale else r"^-?[0-9]{1,18}$"
-        return {"type": "string", "pattern": digits, "examples": ["100"], **found}
+        return {"type": "string", "pattern": _digits(name), "examples": ["100"], **found}
     if name.name.endswith((".id", ".account", ".symbol")):
         return {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[A-Z0-9][A-Z0-9._-]*$", **found}
     return {"type": "string", **found}
+
+
+def _digits(name: Name) -> str:
+    """Decimals above zero within the bounds and the scale of a name; what is just within the bounds may be left out."""
+    whole = len(str(int(name.maximum))) - 1 if name.maximum is not None else 12
+    if whole < 1:
+        return r"^[01]$"
+    decimals = rf"(\.[0-9]{{1,{name.scale}}})?" if name.scale else ""
+    return rf"^[1-9][0-9]{{0,{whole - 1}}}{decimals}$"

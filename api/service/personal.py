@@ -4,7 +4,7 @@ In: the facts of an account or a trader; keys from `LEXORDER_PII_KEY`. Out: the 
 for the roles that may see them. Guaranteed: AES-256-GCM with a nonce of its own for each value; a sealed value opens
 only in the place it was sealed for (owner and field are bound to it), so that swapping two of them is noticed; without
 a key nothing personal is stored; keys rotate: the first seals, all open. Refused by `UsageError` (`bad-personal-key`,
-never showing it) and by `Problem`: 503 `no-personal-key`, 500 `personal-data-damaged`. Why not the whole database: the
+never showing it) and by `Problem`: 409 `no-personal-key`, 500 `personal-data-damaged`. Why not the whole database: the
 record must stay verifiable by people who may not read names. Before: `roles.py`, `problems.py`. After: the routes of
 accounts and traders, the export.
 """
@@ -53,7 +53,7 @@ class Vault:
         """The value, readable only with the key and only as `field` of `owner`. Raises Problem `no-personal-key`."""
         identifier = next(iter(self._ciphers), None)
         if identifier is None:
-            raise Problem(503, "no-personal-key", "Personal data is not stored without LEXORDER_PII_KEY.")
+            raise Problem(409, "no-personal-key", "Personal data is not stored without LEXORDER_PII_KEY.")
         nonce = os.urandom(NONCE_BYTES)
         sealed = self._ciphers[identifier].encrypt(nonce, value.encode("utf-8"), _place(owner, field))
         return f"sealed:1:{identifier}:{base64.urlsafe_b64encode(nonce + sealed).decode('ascii')}"
@@ -65,7 +65,7 @@ class Vault:
             raise _damaged()
         cipher = self._ciphers.get(found.group(1))
         if cipher is None:
-            raise Problem(503, "no-personal-key", "The key of this personal data is not in LEXORDER_PII_KEY.")
+            raise Problem(409, "no-personal-key", "The key of this personal data is not in LEXORDER_PII_KEY.")
         try:
             raw = base64.urlsafe_b64decode(found.group(2))
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _place(owner, field)).decode("utf-8")

@@ -3,7 +3,7 @@
 In: name, e-mail address, tax id; null takes a field away. Out: the same, for the two roles that may read them.
 Guaranteed: they reach the disk only as `personal.py` seals them, bound to this account or trader; they are no fact of
 the desk, so that no rule, message, decision or stream can show them; that they were changed, and by whom, is in the
-ledger. Refused by `Problem`: 503 `no-personal-key`, 404 `unknown-person`. What was recorded once stays in the ledger,
+ledger. Refused by `Problem`: 409 `no-personal-key`, 404 `unknown-person`. What was recorded once stays in the ledger,
 sealed: forgetting somebody for good means taking away the key it was sealed with. Before: `personal.py`, `service.py`.
 After: `app.py`.
 """

@@ -81,6 +81,7 @@ async def _worker(settings: Settings) -> None:
     outer_server = _server(public, settings, lifespan="off")
     inner_server = _server(inner, settings, uds=str(place), lifespan="off")
     looking = asyncio.create_task(keep_looking(service, peers))
+    leaving = asyncio.create_task(_leave_with(os.getppid(), outer_server))
     serving = [
         asyncio.create_task(inner_server.serve()),
         asyncio.create_task(outer_server.serve(sockets=doors)),
@@ -90,8 +91,16 @@ async def _worker(settings: Settings) -> None:
     outer_server.should_exit = inner_server.should_exit = True
     await asyncio.gather(*serving, return_exceptions=True)
     looking.cancel()
+    leaving.cancel()
     await peers.close()
     await service.stop()
+
+
+async def _leave_with(parent: int, server: uvicorn.Server) -> None:
+    """Stop when the supervisor is gone: nobody would start this worker anew, or stop it."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1.0)
+    server.should_exit = True
 
 
 def _listening(host: str, port: int) -> socket.socket:

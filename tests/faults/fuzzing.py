@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.faults.served import Served
 
-RESULT = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "schemathesis.json"
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 CHECK = "^/v1/orders/check$"
 
 
@@ -63,7 +63,8 @@ def main() -> int:
     text = json.dumps({"command": " ".join(["python -m tests.faults.fuzzing", *sys.argv[1:]]), **found}, indent=1)
     print(text)
     if options.store:
-        RESULT.write_text(text + "\n")
+        name = "schemathesis.json" if options.paths == CHECK else "schemathesis-all.json"
+        (RESULTS / name).write_text(text + "\n")
     return int(found["exit"])
 
 

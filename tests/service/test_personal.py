@@ -91,13 +91,13 @@ def test_without_a_key_nothing_is_stored_or_opened():
     for vault in (Vault(), Vault(" , ")):
         with pytest.raises(Problem) as caught:
             vault.seal("Alice", "A1", "name")
-        assert code(caught) == (503, "no-personal-key")
+        assert code(caught) == (409, "no-personal-key")
         with pytest.raises(Problem) as caught:
             vault.sealed(FACTS, "A1")
-        assert code(caught) == (503, "no-personal-key")
+        assert code(caught) == (409, "no-personal-key")
         with pytest.raises(Problem) as caught:
             vault.open(sealed, "A1", "name")
-        assert code(caught) == (503, "no-personal-key")
+        assert code(caught) == (409, "no-personal-key")
 
 
 def test_facts_without_personal_fields_need_no_key():
@@ -114,7 +114,7 @@ def test_keys_rotate_the_first_seals_and_all_open():
     assert Vault(new).open(after, "A1", "name") == "Alice"
     with pytest.raises(Problem) as caught:
         Vault(old).open(after, "A1", "name")
-    assert code(caught) == (503, "no-personal-key")
+    assert code(caught) == (409, "no-personal-key")
 
 
 def test_only_personal_fields_are_sealed_and_come_back():
