@@ -77,14 +77,14 @@ def test_it_survives_a_start_and_a_new_key(tmp_path: Path):
     rotated.close()
     forgotten = House(tmp_path, pii_key=newer)
     assert forgotten.get(PLACES[1]) == PERSON
-    assert forgotten.refused("GET", PLACES[0]) == (503, "no-personal-key"), "its key is gone, and so is the person"
+    assert forgotten.refused("GET", PLACES[0]) == (409, "no-personal-key"), "its key is gone, and so is the person"
     forgotten.close()
 
 
 def test_without_a_key_nothing_is_taken_or_recorded(tmp_path: Path):
     house = House(tmp_path)
     before = house.get("/v1/ledger/head")["size"]
-    assert house.refused("PUT", PLACES[0], PERSON) == (503, "no-personal-key")
+    assert house.refused("PUT", PLACES[0], PERSON) == (409, "no-personal-key")
     assert house.get("/v1/ledger/head")["size"] == before
     assert PERSON["name"].encode() not in on_disk(house)
     house.close()
