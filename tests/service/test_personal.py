@@ -153,6 +153,7 @@ def test_a_caller_cannot_store_a_sealed_value_of_somebody_else():
         "!" * 44,
         f"{KEY},x",
     ],
+    ids=["short", "31 bytes", "33 bytes", "no base64", "one of two"],
 )
 def test_a_key_of_another_shape_stops_the_start_unrepeated(key: str):
     with pytest.raises(UsageError) as caught:
