@@ -49,7 +49,7 @@ class TradingStates:
 
     def stops(self, order: Facts) -> tuple[str, str] | None:
         """The halted scope an order falls under, or None."""
-        if not self.halted or order["order.action"] == "cancel":  # taking an order away is always allowed
+        if not self.halted or order.get("order.action") == "cancel":  # taking an order away is always allowed
             return None
         concerned = (
             ("firm", FIRM),

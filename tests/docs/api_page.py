@@ -31,6 +31,7 @@ CHANGING = (
     (re.compile(r"\b(?:r|ov|o)-[0-9a-f]{6,}\b"), "…"),
     (re.compile(r"key:[a-z0-9]{6,}"), "key:…"),
     (re.compile(r'"instance":"[^"]*"'), '"instance":"…"'),
+    (re.compile(r'"warm":(?:true|false)'), '"warm":…'),
     (re.compile(r'"seq":\d+'), '"seq":…'),
     (re.compile(r"\b0-\d+\b"), "0-…"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"), "…"),

@@ -347,3 +347,12 @@ def test_the_table_of_states_orders_them_and_forgets_active_ones():
         states.apply({"scope": scope, "id": "X", "state": "ACTIVE"})
     assert (states.known, states.halted) == ({}, frozenset())
     assert states.stops({"order.account": "X"}) is None
+
+
+def test_a_cancellation_passes_a_halt(house):
+    house.post("/v1/kill")
+    house.run(house.service.rebuild())
+    states = house.service.floor.states
+    assert states.stops({"order.account": "A", "order.action": "new"}) == ("firm", FIRM)
+    assert states.stops({"order.account": "A", "order.action": "replace"}) == ("firm", FIRM)
+    assert states.stops({"order.account": "A", "order.action": "cancel"}) is None
