@@ -37,7 +37,7 @@ CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"), "…"),
     (re.compile(r"\bport\":\d+"), 'port":…'),
     (re.compile(r'"id":"[a-z0-9]{10}"'), '"id":"…"'),
-    (re.compile(r'"(size|records|heads|took_ms|bytes|rules|passed)":\d+'), r'"\1":…'),
+    (re.compile(r'"(size|records|heads|took_ms|bytes|rules|passed|covered_by_signed_head)":\d+'), r'"\1":…'),
     (re.compile(r"(_total\{.*\}) [\d.e+]+"), r"\1 …"),
     (re.compile(r"-----BEGIN.*?-----END[^-]*-----(?:\\n)?"), "…"),
 )
