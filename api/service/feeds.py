@@ -23,13 +23,16 @@ FEEDS = ("accounts", "positions", "prices", "fills", "working-orders", "lists", 
 NAMES: dict[str, tuple[str, ...]] = {
     "accounts": ("account.", "trader.", "strategy."),
     "positions": ("position.",),
-    "prices": ("instrument.", "market.", "quote.", "session.", "fx."),
+    "prices": ("instrument.", "market.", "quote.", "session.", "fx.", "firm.", "constituent."),
     "fills": ("fill.", "position.", "account.cash", "working_order."),
     "working-orders": ("working_order.", "position.after."),
     "lists": ("lists.",),
     "signals": ("signal.", "pair."),
 }
 """The beginnings of the vocabulary names each feed changes."""
+
+EVERY_FEED = frozenset(beginnings[0] for beginnings in NAMES.values())
+"""Names that make `reads` true for every feed."""
 
 Taking = Literal["take", "repeat", "behind", "gap"]
 

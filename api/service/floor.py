@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from lexorder.api.service.feed_events import Known, Told, events_of
-from lexorder.api.service.feeds import Feeds, reads
+from lexorder.api.service.feeds import EVERY_FEED, Feeds, reads
 from lexorder.api.service.limit_book import Limits
 from lexorder.api.service.override_book import Overrides
 from lexorder.api.service.reserving import working_order
@@ -30,6 +30,7 @@ from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.desk import Desk
 from lexorder.engine.facts import load_snapshot
 from lexorder.engine.literals import timestamp
+from lexorder.engine.measure import REGISTRY
 from lexorder.engine.measuring import names_read
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Rule, Severity
@@ -274,7 +275,7 @@ class Floor:
         if key not in self._doubted:
             found = []
             for rule in rules:
-                names = names_behind(rule, rules)
+                names = names_behind(rule, rules, self.vocabulary)
                 why = next((w for feed, w in self.doubts.items() if reads(feed, names)), "")
                 if why and rule.require is not None:
                     text = f"{rule.title}: {why}."
@@ -294,14 +295,19 @@ class Floor:
         return self._doubted[key]
 
 
-def names_behind(rule: Rule, rules: Sequence[Rule]) -> frozenset[str]:
-    """The names a rule reads, and those that rules deriving one of them read."""
-    found = names_read(rule)
+def names_behind(rule: Rule, rules: Sequence[Rule], vocabulary: Vocabulary) -> frozenset[str]:
+    """The names a rule depends on: those it reads, those that rules deriving them read, what sorts its subjects.
+
+    A measure may look at anything, so a rule that reads one depends on every feed.
+    """
+    groups = vocabulary.entities[rule.for_each].groups
+    found = names_read(rule) | ({groups} if groups else set())
     while True:
         more = {n for r in rules if any(name in found for name, _ in r.derive) for n in names_read(r)}
         if more <= found:
-            return found
+            break
         found |= more
+    return found | EVERY_FEED if found & REGISTRY.keys() else found
 
 
 def moment_of(written: str) -> datetime:
