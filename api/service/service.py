@@ -93,6 +93,8 @@ class Service:
         vocabulary = load_vocabulary(own) if own.is_file() else shipped_vocabulary()
         durability = "normal" if settings.ledger == "normal" else "full"
         ledger = None if settings.ledger == "off" else Ledger.open(settings.url, settings.shard, durability=durability)
+        if durability != "full" or ledger is None:
+            log.warning("not-durable", ledger=settings.ledger, use="for measuring only")
         # Keys live beside the records; without a ledger they still need a database.
         database = Database(settings.keys_url)
         database.create()
