@@ -5,20 +5,18 @@ examples, what they change. Guaranteed: one job at a time; a process that dies o
 started anew for the next job, and this one has no result. Refused: RuleFileError with every finding; `Problem` 503
 `rules-process-lost`, `rules-timeout`. Why a process and not a thread: reading the library takes two seconds and its
 examples ten, and a thread that computes makes the event loop wait for the interpreter's lock at every turn.
-Before: `rule_books.py`, `book_tests.py`. After: `routes_rulebooks.py`.
+Before: `child_process.py`, `rule_books.py`, `book_tests.py`. After: `routes_rulebooks.py`.
 """
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import signal
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
 from lexorder.api.service.book_tests import Tested, results_of
+from lexorder.api.service.child_process import ChildError, ChildLate, ChildProcess, jobs_of
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rule_books import changes, open_rules
 from lexorder.engine.errors import Problem as Finding
@@ -51,56 +49,36 @@ class Found:
     changes: Mapping[str, list[str]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What came of a job: what was found, or why the texts are no rule book."""
+
+    found: Found | None
+    problems: tuple[Finding, ...] = ()
+
+
 class BookProcess:
-    """One process for one vocabulary, started when first needed. Safe to call from several threads; jobs queue."""
+    """The process of one vocabulary, started when first needed. Safe to call from several threads; jobs queue."""
 
     def __init__(self, vocabulary: Vocabulary, longest_s: float = LONGEST_S) -> None:
-        self._vocabulary = vocabulary
+        self.child = ChildProcess("rules", _serve, vocabulary)
         self._longest_s = longest_s
-        self._turn = threading.Lock()
-        self._process: mp.process.BaseProcess | None = None
-        self._wire: Connection | None = None
 
     def run(self, job: Job) -> Found:
         """The result of a job. Raises RuleFileError, Problem 503."""
-        with self._turn:
-            try:
-                wire = self._started()
-                wire.send(job)
-                if not wire.poll(self._longest_s):
-                    self._end()
-                    raise Problem(503, "rules-timeout", "Reading these rules takes too long.")
-                answer: Found | tuple[Finding, ...] = wire.recv()
-            except (OSError, EOFError):
-                self._end()
-                raise Problem(503, "rules-process-lost", "The process that reads rules died: try again.") from None
-        if isinstance(answer, Found):
-            return answer
-        raise RuleFileError(answer)
+        try:
+            read = self.child.run(job, self._longest_s, _Read)
+        except ChildLate:
+            raise Problem(503, "rules-timeout", "Reading these rules takes too long.") from None
+        except ChildError:
+            raise Problem(503, "rules-process-lost", "The process that reads rules died: try again.") from None
+        if read.found is None:
+            raise RuleFileError(read.problems)
+        return read.found
 
     def close(self) -> None:
-        """End the process; the next job starts another one."""
-        with self._turn:
-            self._end()
-
-    def _started(self) -> Connection:
-        if self._process is None or self._wire is None or not self._process.is_alive():
-            self._end()
-            context = mp.get_context("spawn")
-            ours, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, self._vocabulary), daemon=True, name="rules")
-            self._process.start()
-            theirs.close()
-            self._wire = ours
-        return self._wire
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        if self._wire is not None:
-            self._wire.close()
-        self._process = self._wire = None
+        """End the process, whatever it is doing; no more jobs are taken."""
+        self.child.close()
 
 
 _PROCESSES: dict[str, BookProcess] = {}
@@ -126,15 +104,13 @@ def found_in(job: Job, vocabulary: Vocabulary) -> Found:
     return Found(found.hash, found.rules, told, found.all_open, tested, changes(old, book))
 
 
+def _read(job: Job, vocabulary: Vocabulary) -> _Read:
+    try:
+        return _Read(found_in(job, vocabulary))
+    except RuleFileError as error:
+        return _Read(None, error.problems)
+
+
 def _serve(wire: Connection, vocabulary: Vocabulary) -> None:
-    """The other process: jobs until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        try:
-            job = wire.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            wire.send(found_in(job, vocabulary))
-        except RuleFileError as error:
-            wire.send(error.problems)
+    """The other process."""
+    jobs_of(wire, lambda job, _say: _read(job, vocabulary))

@@ -4,22 +4,21 @@ In: a `Task`. Out: progress words, then a `Result` of plain data. Guaranteed: on
 long, or a process that dies, ends as `undecided` and the process is started anew; what comes back went through the
 stand-alone verifier, whose words are part of it. Refused: nothing raises for a user's input; it becomes `refused` with
 the code of the error. Why a process and not a thread: solvers hold the interpreter's lock for seconds, and one that
-crashes must not take the decisions with it. Before: `optimizers/rebalance.py`, `api/rebalance_written.py`. After:
-`routes_rebalances.py`.
+crashes must not take the decisions with it. Before: `child_process.py`, `optimizers/rebalance.py`,
+`api/rebalance_written.py`. After: `routes_rebalances.py`.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing as mp
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from lexorder.api.service.child_process import ChildClosed, ChildLate, ChildLost, ChildProcess, jobs_of
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot
 
@@ -57,83 +56,37 @@ def undecided(code: str, why: str) -> Result:
 
 
 class Worker:
-    """One process, started when first needed or by `warm`. Safe to call from several threads; tasks queue."""
+    """The process, started when first needed or by `warm`. Safe to call from several threads; tasks queue."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._process: mp.process.BaseProcess | None = None
-        self._wire: Connection | None = None
-        self._closed = False
+        self.child = ChildProcess("rebalance", _serve)
 
     def warm(self) -> None:
         """Start the process, which imports the solvers."""
-        with self._turn:
-            self._started()
+        self.child.warm()
 
     def run(self, task: Task, timeout_s: float, progress: Callable[[str], None]) -> Result:
-        """The result of a task. Never raises; waits for earlier tasks first."""
-        with self._turn:
-            if self._closed:
-                return undecided("not-ready", "The service is stopping.")
-            wire = self._started()
-            try:
-                wire.send(task)
-                return self._answer(wire, timeout_s, progress)
-            except (OSError, EOFError):
-                self._kill()
-                return undecided("solver-lost", "The process that rebalances died; nothing may be traded.")
-
-    def _answer(self, wire: Connection, timeout_s: float, progress: Callable[[str], None]) -> Result:
-        import time
-
-        end = time.monotonic() + timeout_s
-        while True:
-            if not wire.poll(max(0.0, end - time.monotonic())):
-                self._kill()
-                return undecided("solver-timeout", "The rebalance took too long; nothing may be traded.")
-            said = wire.recv()
-            if isinstance(said, Result):
-                return said
-            progress(str(said))
-
-    def _started(self) -> Connection:
-        if self._process is None or not self._process.is_alive() or self._wire is None:
-            context = mp.get_context("spawn")
-            ours, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="rebalance")
-            self._process.start()
-            theirs.close()
-            self._wire = ours
-        return self._wire
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        if self._wire is not None:
-            self._wire.close()
-        self._process = self._wire = None
+        """The result of a task. Raises only what `progress` raises; waits for earlier tasks first."""
+        try:
+            return self.child.run(task, timeout_s, Result, lambda said: progress(str(said)))
+        except ChildClosed:
+            return undecided("not-ready", "The service is stopping.")
+        except ChildLate:
+            return undecided("solver-timeout", "The rebalance took too long; nothing may be traded.")
+        except ChildLost:
+            return undecided("solver-lost", "The process that rebalances died; nothing may be traded.")
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        self._closed = True
-        self._kill()
+        self.child.close()
 
 
 def _serve(wire: Connection) -> None:
-    """The other process: tasks until the pipe closes."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The other process."""
     import lexorder.api.rebalance_written
     import lexorder.optimizers.rebalance  # noqa: F401  so that the first task need not wait for it
 
-    while True:
-        try:
-            task = wire.recv()
-        except (EOFError, OSError):
-            return
-        wire.send(_done(task, wire.send))
+    jobs_of(wire, _done)
 
 
 def _done(task: Task, progress: Callable[[str], None]) -> Result:

@@ -99,7 +99,7 @@ def test_a_solver_that_is_killed_decides_nothing(tmp_path):
     try:
         worker = house.service.rebalancer
         worker.warm()
-        process = worker._process
+        process = worker.child.process
         assert process is not None
         assert process.pid is not None
         os.kill(process.pid, signal.SIGSTOP)  # so that it has the task and not finished it

@@ -198,10 +198,10 @@ def test_findings_come_back_whole(process):
 
 def test_a_process_that_dies_is_started_anew(process):
     process.run(JOBS[0])
-    process._process.kill()
-    process._process.join()
+    process.child.process.kill()
+    process.child.process.join()
     assert process.run(JOBS[0]).rules == 1
-    process._wire.close()  # as when it dies between two looks
+    process.child._wire.close()  # as when it dies between two looks
     with pytest.raises(Problem) as lost:
         process.run(JOBS[0])
     assert (lost.value.status, lost.value.code) == (503, "rules-process-lost")

@@ -1,0 +1,189 @@
+"""A process that is killed, late, silent or talks nonsense: every job ends, and the next one is answered rightly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lexorder.api.service import book_process, rebalance_worker
+from lexorder.api.service.book_process import BookProcess, Job
+from lexorder.api.service.child_process import ChildClosed, ChildLate, ChildLost, ChildProcess
+from lexorder.api.service.problems import Problem
+from lexorder.api.service.rebalance_worker import Worker
+from tests.faults.served import until
+from tests.service.obeying import Answered, gone, nonsense, obey, silent
+from tests.worlds import VOCABULARY
+
+PATIENCE_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def child() -> Any:
+    made = ChildProcess("obedient", obey, 1000)
+    yield made
+    made.close()
+
+
+def ask(child: ChildProcess, word: str, number: int = 0, seconds: float = PATIENCE_S, heard: Any = None) -> int:
+    """The answer to a job."""
+    return int(child.run((word, number), seconds, Answered, heard))
+
+
+def well(child: ChildProcess, number: int) -> None:
+    """The process answers, whatever was before."""
+    assert ask(child, "plain", number) == 1000 + number
+
+
+def test_an_answer_is_that_of_its_job_and_the_process_stays(child):
+    well(child, 1)
+    pid = child.process.pid
+    for n in range(20):
+        well(child, n)
+    assert child.process.pid == pid
+
+
+def test_words_on_the_way_are_heard_in_order_and_are_no_answer(child):
+    heard: list[int] = []
+    assert ask(child, "talk", 50, heard=heard.append) == 1050
+    assert heard == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("exit", 0), ("exit", 9), ("raise", 3), ("garbage", 1), ("garbage", 50_000), ("other", 1), ("talk", 1)],
+)
+def test_a_process_that_ends_or_talks_nonsense_gives_no_answer(child, word, number):
+    with pytest.raises(ChildLost):
+        ask(child, word, number)
+    assert child.process is None
+    well(child, number)
+
+
+@pytest.mark.parametrize(("word", "number"), [("sleep", 100), ("half", 0), ("half", 500)])
+def test_a_late_process_is_killed_whatever_it_does(child, word, number):
+    well(child, 0)
+    process = child.process
+    with pytest.raises(ChildLate):
+        ask(child, word, number, seconds=0.3)
+    assert not process.is_alive()
+    well(child, number)
+
+
+def test_a_process_that_stands_still_while_it_is_told_is_late_too(child):
+    well(child, 0)
+    os.kill(child.process.pid, signal.SIGSTOP)
+    with pytest.raises(ChildLate):
+        child.run(("plain", b"x" * 50_000_000), 0.3, Answered)  # more than the pipe holds: nobody reads it
+    well(child, 2)
+
+
+def test_a_process_killed_between_two_jobs_is_started_anew(child):
+    well(child, 1)
+    old = child.process.pid
+    os.kill(old, signal.SIGKILL)
+    until(lambda: not child.process.is_alive())
+    well(child, 2)
+    assert child.process.pid != old
+
+
+def test_a_process_killed_during_a_job_gives_no_answer(child):
+    well(child, 1)
+    timer = threading.Timer(0.2, os.kill, (child.process.pid, signal.SIGKILL))
+    timer.start()
+    with pytest.raises(ChildLost):
+        ask(child, "sleep", 100)
+    timer.join()
+    well(child, 2)
+
+
+def test_a_job_that_cannot_be_sent_gives_no_answer(child):
+    with pytest.raises(ChildLost):
+        child.run(lambda: None, PATIENCE_S, Answered)
+    well(child, 3)
+
+
+def test_what_a_listener_raises_ends_the_job_and_its_words_reach_no_other(child):
+    def deaf(_said: int) -> None:
+        raise ValueError("deaf")
+
+    with pytest.raises(ValueError, match="deaf"):
+        ask(child, "talk", 5, heard=deaf)
+    heard: list[int] = []
+    assert ask(child, "talk", 2, heard=heard.append) == 1002
+    assert heard == [0, 1]
+
+
+def test_an_answer_too_many_is_not_that_of_the_next_job(child):
+    """The process says two things to one job: the caller of the next one must not get the second."""
+    assert ask(child, "twice", 7) == -1
+    with pytest.raises(ChildLost):
+        ask(child, "plain", 8)
+    well(child, 9)
+
+
+def test_jobs_of_several_threads_wait_for_their_turn(child):
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda n: ask(child, "plain", n), range(40))) == [1000 + n for n in range(40)]
+
+
+def test_closing_ends_a_job_and_takes_no_other():
+    child = ChildProcess("closing", obey)
+    child.warm()
+    process = child.process
+    assert process is not None
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(ask, child, "sleep", 100)
+        until(child._turn.locked)
+        waiting = threads.submit(ask, child, "plain", 1)
+        child.close()
+        for job in (running, waiting):
+            with pytest.raises(ChildClosed):
+                job.result(PATIENCE_S)
+    assert child.process is None
+    with pytest.raises(ChildClosed):
+        ask(child, "plain")
+    with pytest.raises(ChildClosed):
+        child.warm()
+    child.close()  # once more does nothing
+
+
+# ---- what the two that are kept so tell their callers ------------------------------------------------
+
+
+TASK: Any = "what is asked does not matter here"
+
+
+@pytest.mark.parametrize(
+    ("other", "seconds", "code"),
+    [(nonsense, PATIENCE_S, "solver-lost"), (gone, PATIENCE_S, "solver-lost"), (silent, 0.2, "solver-timeout")],
+)
+def test_a_rebalance_without_an_answer_is_undecided(monkeypatch, other, seconds, code):
+    monkeypatch.setattr(rebalance_worker, "_serve", other)
+    worker = Worker()
+    result = worker.run(TASK, seconds, lambda _words: None)
+    assert (result.status, result.document["code"], result.certificate) == ("undecided", code, "")
+    worker.close()
+    closed = worker.run(TASK, seconds, lambda _words: None)
+    assert (closed.status, closed.document["code"]) == ("undecided", "not-ready")
+
+
+@pytest.mark.parametrize(
+    ("other", "seconds", "code"),
+    [
+        (nonsense, PATIENCE_S, "rules-process-lost"),
+        (gone, PATIENCE_S, "rules-process-lost"),
+        (silent, 0.2, "rules-timeout"),
+    ],
+)
+def test_a_rule_book_without_an_answer_is_no_rule_book(monkeypatch, other, seconds, code):
+    monkeypatch.setattr(book_process, "_serve", other)
+    process = BookProcess(VOCABULARY, longest_s=seconds)
+    with pytest.raises(Problem) as none:
+        process.run(Job({"a": ""}))
+    assert (none.value.status, none.value.code) == (503, code)
+    process.close()
