@@ -1,8 +1,9 @@
 """The application: every route behind the guard.
 
 In: a `Service`. Out: an ASGI application for the server. Guaranteed: the order check runs before the framework is
-asked; everything else is ordinary FastAPI, documented at `/openapi.json`; whatever is not in `roles.yaml` is refused.
-Refused: nothing here. Before: `service.py`, `orders.py`, `routes_*.py`. After: `cli_serve.py`.
+asked, that of a single worker even before ASGI is (`express.py`); everything else is ordinary FastAPI, documented at
+`/openapi.json`; whatever is not in `roles.yaml` is refused. Refused: nothing here. Before: `service.py`, `orders.py`,
+`express_check.py`, `routes_*.py`. After: `cli_serve.py`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from lexorder.api.service import (
     stream,
 )
 from lexorder.api.service.document import document_of
+from lexorder.api.service.express_check import ExpressCheck
 from lexorder.api.service.guard import Guard
 from lexorder.api.service.joining import state_of
 from lexorder.api.service.peers import Answer, Peers
@@ -75,6 +77,7 @@ class Application(FastAPI):
     """FastAPI, with the checks of orders answered before it."""
 
     raw: Mapping[str, orders.RawRoute] = MappingProxyType({})
+    check: orders.OrderCheck
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -112,7 +115,8 @@ def create_app(service: Service) -> Application:
     for module in ROUTES:
         app.include_router(module.router(service))
     words = problems.own_words()
-    checks = {orders.PATH: orders.OrderCheck(service).answer, batch.PATH: batch.BatchCheck(service, words).answer}
+    app.check = orders.OrderCheck(service)
+    checks = {orders.PATH: app.check.answer, batch.PATH: batch.BatchCheck(service, words).answer}
     app.raw = {path: orders.RawRoute(service, path, answer, words) for path, answer in checks.items()}
     return app
 
@@ -132,7 +136,10 @@ def _operation(route: APIRoute) -> str:
 
 def guarded(service: Service) -> Guard:
     """What the server runs."""
-    return _guard(create_app(service), service, watched=True)
+    app = create_app(service)
+    guard = _guard(app, service, watched=True)
+    guard.express = ExpressCheck(guard, app.check, problems.own_words())
+    return guard
 
 
 def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:

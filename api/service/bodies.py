@@ -83,6 +83,10 @@ class Bodies:
             return await self._rest(receive, message, limit)
         return await self._rest(receive, _Begun(step, waiting), limit)
 
+    def admits(self, size: int) -> bool:
+        """Whether an ordinary body of this size, in bytes, may be held now."""
+        return size <= ORDINARY.bytes_max and self.held + size <= self._held_max
+
     def release(self, body: bytes) -> None:
         """The body is no longer held by this request."""
         self.held -= len(body)

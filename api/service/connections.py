@@ -14,8 +14,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from lexorder.api.service.express import ExpressProtocol
 from lexorder.api.service.problems import MEDIA_TYPE, Problem
 from lexorder.api.service.settings import Settings
 
@@ -27,7 +26,7 @@ MESSAGE_MAX: Final = 64 * 1024
 """Bytes of a message a client sends into a stream: it only names topics."""
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(ExpressProtocol):
     """One connection of uvicorn's, within limits. Use a subclass of `limited`; the counts belong to the class."""
 
     per_client: int

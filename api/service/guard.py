@@ -24,6 +24,7 @@ import structlog
 from lexorder.api.service.access import Access, authorization_of
 from lexorder.api.service.answers import Answer, StreamGate
 from lexorder.api.service.bodies import CLOSE, LARGE, ORDINARY, Bodies, BodyLimit, Gone, Replay
+from lexorder.api.service.express import Express
 from lexorder.api.service.logs import failure
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import DEFECT, Problem, defect
@@ -58,7 +59,7 @@ class Guard:
     """Wraps the whole app; give it to the server.
 
     `rate_per_key` overrides the rates of `roles.yaml` when it is not 0. `observed`, when given, is told of every
-    answered request: scope, status, nanoseconds.
+    answered request: scope, status, nanoseconds. `express`, when set, answers plain requests before they come here.
     """
 
     def __init__(
@@ -79,11 +80,12 @@ class Guard:
             self._open.add("/metrics")
         self.bodies = Bodies()
         self.in_flight = 0
+        self.express: Express | None = None
         self._rates = Rates()
         self._spacing = {role: SECOND // (rate_per_key or rate) for role, rate in access.matrix.rates.items()}
         self._own_json = own_json
         self._large = large
-        self._observed = observed
+        self.observed = observed
         self._streams: dict[str, int] = {}
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count()
@@ -99,7 +101,7 @@ class Guard:
             await self.app(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter_ns() if self._observed else 0
+        started = time.perf_counter_ns() if self.observed else 0
         self.in_flight += 1
         head = Head()
         answer = Answer(send, scope)
@@ -107,7 +109,8 @@ class Guard:
         try:
             self._read_head(scope, head)
             if scope["path"] not in self._open or scope["method"] not in ("GET", "HEAD"):
-                answer.watch(self.access, self._admit(scope, head))
+                scope["principal"] = principal = self.admit(head.authorization)
+                answer.watch(self.access, principal)
             if head.length:
                 body = await self.bodies.read(receive, head.length, self._limit(scope))
                 head.length = 0  # nothing is left to be read
@@ -125,19 +128,14 @@ class Guard:
         finally:
             self.in_flight -= 1
             self.bodies.release(body)
-        if self._observed is not None:
-            self._observed(scope, answer.status, time.perf_counter_ns() - started)
+        if self.observed is not None:
+            self.observed(scope, answer.status, time.perf_counter_ns() - started)
 
     def _read_head(self, scope: Scope, head: Head) -> None:
         """The few headers that matter here."""
         listed = scope["headers"]
         headers = dict(listed)
-        given = headers.get(b"x-request-id")
-        if given is not None and REQUEST_ID.fullmatch(given):
-            head.request_id = given.decode("ascii")
-        else:
-            head.request_id = f"{self._prefix}{next(self._numbers):08x}"
-        scope["request_id"] = head.request_id
+        scope["request_id"] = head.request_id = self.request_id(headers.get(b"x-request-id"))
         if b"transfer-encoding" in headers:
             head.length = -1
         elif b"content-length" in headers:
@@ -149,14 +147,19 @@ class Guard:
         else:
             head.authorization = authorization_of(listed)
 
-    def _admit(self, scope: Scope, head: Head) -> Principal:
-        """Who calls, within its rate."""
-        principal = self.access.principal(head.authorization)
+    def request_id(self, given: bytes | None) -> str:
+        """The caller's own id of a request where it is one, else a new one."""
+        if given is not None and REQUEST_ID.fullmatch(given):
+            return given.decode("ascii")
+        return f"{self._prefix}{next(self._numbers):08x}"
+
+    def admit(self, authorization: bytes) -> Principal:
+        """Who calls, within its rate. Raises Problem; then nothing was counted."""
+        principal = self.access.principal(authorization)
         wait = self._rates.wait(principal.id, self._spacing[principal.role])
         if wait:
             seconds = b"%d" % (wait // SECOND + 1)
             raise Problem(429, "too-many-requests", "Slow down.", headers=((b"retry-after", seconds),))
-        scope["principal"] = principal
         return principal
 
     def _limit(self, scope: Scope) -> BodyLimit:
@@ -174,7 +177,7 @@ class Guard:
         gate = StreamGate(send, scope)
         try:
             self._read_head(scope, head)
-            principal = self._admit(scope, head)
+            scope["principal"] = principal = self.admit(head.authorization)
             if self._streams.get(principal.id, 0) >= STREAMS_PER_KEY:
                 raise Problem(429, "too-many-streams", f"A key may have {STREAMS_PER_KEY} streams open.")
             caller = principal.id

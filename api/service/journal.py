@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -29,6 +30,7 @@ RETRY_S = 0.5
 """How often a ledger that is down is tried again."""
 
 Listener = Callable[[Record], None]
+Told = Callable[[Record, Problem | None], None]
 
 
 class Keeper(Protocol):
@@ -102,9 +104,18 @@ class Journal:
 
     def take(self, kind: str, ref: str, account: str, body: bytes) -> tuple[Record, asyncio.Future[None]]:
         """A record and the future of its being durable. Raises Problem 503."""
-        self.require(kind)
         assert self._loop is not None
-        pending = _Pending(self, self._loop.create_future())
+        durable = self._loop.create_future()
+        return self.hand(kind, ref, account, body, partial(_settled, durable)), durable
+
+    def hand(self, kind: str, ref: str, account: str, body: bytes, told: Told) -> Record:
+        """A record; `told` is called with it in the event loop when it is durable, or with the refusal when it is lost.
+
+        Without a ledger it is called before this returns. It must not raise. Raises Problem 503.
+        """
+        if self.down:
+            self.require(kind)
+        pending = _Pending(self, told)
         try:
             record = self.ledger.append(kind, ref, account, body, instant(self.wall()), pending)
         except LexorderError as error:
@@ -113,7 +124,7 @@ class Journal:
         pending.record = record
         if self._immediate:
             pending(None)
-        return record, pending.durable
+        return record
 
     async def write(self, kind: str, ref: str, account: str, body: Any) -> Record:
         """Record something and wait until it is durable. Raises Problem 503."""
@@ -180,23 +191,32 @@ class Journal:
 class _Pending:
     """A record on its way: called once, in the event loop, in the order of the records."""
 
-    __slots__ = ("durable", "journal", "record")
+    __slots__ = ("journal", "record", "told")
 
-    def __init__(self, journal: Journal, durable: asyncio.Future[None]) -> None:
+    def __init__(self, journal: Journal, told: Told) -> None:
         self.journal = journal
-        self.durable = durable
+        self.told = told
         self.record: Record | None = None
 
     def __call__(self, error: BaseException | None) -> None:
         """It is durable, or it is not."""
-        if error is None and self.record is not None:
-            self.journal.tell(self.record)
-        if self.durable.done():  # the client has gone: its request was cancelled
-            return
+        record = self.record
+        assert record is not None
         if error is None:
-            self.durable.set_result(None)
+            self.journal.tell(record)
+            self.told(record, None)
         else:
-            self.durable.set_exception(unavailable())
+            self.told(record, unavailable())
+
+
+def _settled(durable: asyncio.Future[None], _record: Record, problem: Problem | None) -> None:
+    """Let who waits for the future go on."""
+    if durable.done():  # the client has gone: its request was cancelled
+        return
+    if problem is None:
+        durable.set_result(None)
+    else:
+        durable.set_exception(problem)
 
 
 def unavailable() -> Problem:

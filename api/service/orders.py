@@ -67,6 +67,21 @@ class Asked:
     parent: str
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A decision that is not durable yet.
+
+    `ref` is the order's id, `body` the record's, `seen` what the caller will see of the decision, `seconds` how long
+    deciding took.
+    """
+
+    decision: Decision
+    ref: str
+    body: bytes
+    seen: bytes
+    seconds: float
+
+
 class RawRoute:
     """A route outside the framework: authenticates, answers bytes, turns what is refused into problem documents."""
 
@@ -83,17 +98,22 @@ class RawRoute:
             principal: Principal = scope.get("principal") or access.principal(authorization_of(scope["headers"]))
             access.permit(principal, "POST", self.path)
             body = await self._answer(scope, principal)
-        except Problem as problem:
-            await problem.send(send, request_id(scope))
-        except LexorderError as error:
-            await of_error(error, self._words).send(send, request_id(scope))
-        except Exception as error:  # a defect of ours: the order must not pass
-            log.error("internal-defect", request=request_id(scope), exc_info=error)
-            await defect().send(send, request_id(scope))
+        except Exception as error:  # whatever it is, the order must not pass
+            await refusal(error, self._words, request_id(scope)).send(send, request_id(scope))
         else:
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
+
+
+def refusal(error: Exception, words: frozenset[str], request: str) -> Problem:
+    """What is answered instead of a decision; a defect of ours is logged. `words` are those that may be repeated."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, LexorderError):
+        return of_error(error, words)
+    log.error("internal-defect", request=request, exc_info=error)
+    return defect()
 
 
 class OrderCheck:
@@ -104,29 +124,40 @@ class OrderCheck:
 
     async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
         """The decision, recorded."""
-        service = self.service
         started = time.perf_counter()
         raw: bytes = scope.get("body", b"")
+        order = self.order(raw, principal)
+        reserve = b"reserve=false" not in scope.get("query_string", b"")
+        asked = Asked(order, raw, principal, reserve, started, key_of(scope["headers"]), self.parent(scope["headers"]))
+        return await (self._once(asked) if asked.key else self._decided(asked))
+
+    def order(self, raw: bytes, principal: Principal) -> Facts:
+        """The order in a body, of an account the caller's key covers. Raises Problem, LexorderError."""
         data = loads(raw)
         if not isinstance(data, dict):
             raise Problem(422, "wrong-shape", "The body must be one order, as a JSON object.")
-        order = service.floor.reader.read(data)
-        service.access.permit_account(principal, str(order["order.account"]))
-        if len(str(order["order.id"])) + len(str(order["order.account"])) > NAMES_MAX:
+        order = self.service.floor.reader.read(data)
+        identifier, account = str(order["order.id"]), str(order["order.account"])
+        self.service.access.permit_account(principal, account)
+        if len(identifier) + len(account) > NAMES_MAX:
             raise Problem(422, "too-long", f"`id` and `account` have at most {NAMES_MAX} characters together.")
-        reserve = b"reserve=false" not in scope.get("query_string", b"")
-        asked = Asked(
-            order,
-            raw,
-            principal,
-            reserve,
-            started,
-            key_of(scope["headers"]),
-            _parent(scope) if service.traces.on else "",
-        )
-        return await (self._once(asked) if asked.key else self._decided(asked))
+        return order
+
+    def parent(self, headers: list[tuple[bytes, bytes]]) -> str:
+        """The caller's `traceparent` where traces are kept, cut to the length of one."""
+        if not self.service.traces.on:
+            return ""
+        found = next((value for name, value in headers if name == b"traceparent"), b"")
+        return found[:64].decode("latin-1")
 
     async def _decided(self, asked: Asked) -> bytes:
+        made = self.decide(asked)
+        record, durable = self.service.journal.take("decision", made.ref, made.decision.account, made.body)
+        await durable
+        return self.told(asked, made, record.seq)
+
+    def decide(self, asked: Asked) -> Made:
+        """The decision, whose approval counts from now on, and its record, still to be taken. Raises Problem."""
         service, order = self.service, asked.order
         service.ready()
         now = service.floor.advance()
@@ -139,17 +170,18 @@ class OrderCheck:
         written = decision_bytes(decision)
         seen = b"" if plain_approval(decision) else view_bytes(decision)
         body = record_of(now, asked, reserved=reserved, decision=written, seen=seen)
-        record, durable = service.journal.take("decision", str(order["order.id"]), decision.account, body)
-        await durable
-        self._count(decision, taken)
-        if service.traces.on:
-            self._trace(decision, f"{service.settings.shard}-{record.seq}", asked)
         if not sees_all(asked.principal.role):
             written = seen or view_bytes(decision)
-        return answer_of(written, service.settings.shard, record.seq)
+        return Made(decision, str(order["order.id"]), body, written, taken)
 
-    def _count(self, decision: Decision, seconds: float) -> None:
-        self.service.metrics.decision(decision.outcome.value, decision.reason, leading_rule(decision), seconds)
+    def told(self, asked: Asked, made: Made, seq: int) -> bytes:
+        """The answer, once the record is durable under this number; what is counted is counted now."""
+        service, decision = self.service, made.decision
+        rule = leading_rule(decision)
+        service.metrics.decision(decision.outcome.value, decision.reason, rule, made.seconds)
+        if service.traces.on:
+            self._trace(decision, f"{service.settings.shard}-{seq}", asked)
+        return answer_of(made.seen, service.settings.shard, seq)
 
     def _trace(self, decision: Decision, identifier: str, asked: Asked) -> None:
         ended = time.time_ns()
@@ -199,12 +231,6 @@ class OrderCheck:
 def leading_rule(decision: Decision) -> str:
     """The rule that leads a decision, empty for an approval."""
     return decision.reports[0].rule if decision.reports and not decision.approved else ""
-
-
-def _parent(scope: MutableMapping[str, Any]) -> str:
-    """The caller's `traceparent`, cut to the length of one."""
-    found: bytes = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-    return found[:64].decode("latin-1")
 
 
 def _fail(begun: Repeat, error: BaseException) -> None:
