@@ -97,8 +97,9 @@ class ExpertBook:
         try:
             packed, off = rows.packed(order, self.live.accounts[account])
         except FinerError as finer:
-            rows.close()
             self.rows = self._planned(finer.scales)
+            self.rows.inherit(rows)
+            rows.close()
             return self._rowed(account, order, exact)
         routed: Sequence[Any] = ()
         if exact.keys and off:

@@ -37,6 +37,7 @@ from lexorder.engine.events import (
     held,
     whole,
 )
+from lexorder.engine.expert.readers import Readers
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.records import EVERYONE, Records
 from lexorder.engine.rule import Facts
@@ -91,6 +92,7 @@ class Live:
 
     def __init__(self, snapshot: Snapshot, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.readers = Readers(vocabulary)
         self.instruments: Table = {k: dict(v) for k, v in snapshot.instruments.items()}
         self.account_facts: Table = {k: dict(v) for k, v in snapshot.accounts.items()}
         self.traders: Table = {k: dict(v) for k, v in snapshot.traders.items()}

@@ -9,12 +9,11 @@ Before: `prepare.py`, `worst.py`, `rowplan.py`. After: `rows.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from lexorder.engine.evaluate import Point, value
+from lexorder.engine.evaluate import Point
 from lexorder.engine.expert.atoms import Atom, is_static
 from lexorder.engine.expert.live import Account, Live
 from lexorder.engine.expert.rowplan import Cell, places
@@ -94,7 +93,7 @@ class Look:
         stack: tuple[Subject, ...] = (account_subject(self.seen), subject)
         if cell.leaf.frame != "subject":
             stack = (*stack, self.subject(cell.leaf.frame))
-        found = value(cast(Term, cell.leaf.term), Point(self.seen, stack, {}, DERIVED))
+        found = self.live.readers.value(cast(Term, cell.leaf.term), Point(self.seen, stack, {}, DERIVED))
         return Fraction(bool(found)) if cell.leaf.what == "counted" else found
 
     def reading(self, entity: str) -> Reading:
@@ -102,8 +101,7 @@ class Look:
         return Reading(self.live, self.state, self.subject(entity), DERIVED)
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(NamedTuple):
     """A holding now, and the least and the most its working orders can make of it, in shares."""
 
     held: int
@@ -120,7 +118,9 @@ def ends_of(state: Account, symbol: str) -> Ends | None:
     if held.denominator != 1:
         return None
     now = low = high = held.numerator
-    for order in orders or ():
+    if not orders:
+        return Ends(now, now, now, False)
+    for order in orders:
         quantity: Any = order["working_order.quantity"]
         if quantity.denominator != 1:
             return None
@@ -128,21 +128,22 @@ def ends_of(state: Account, symbol: str) -> Ends | None:
             high += quantity.numerator
         else:
             low -= quantity.numerator
-    return Ends(now, low, high, bool(orders))
+    return Ends(now, low, high, True)
 
 
-def of_held(term: Term | None) -> Callable[[Ends], Fraction] | None:
-    """A term of what is held now alone, such as `max(0, position.before.quantity)`, as a function; None for others."""
+def held_code(term: Term | None) -> str | None:
+    """A term of what is held now alone, such as `max(0, position.before.quantity)`, as code of `held`; None for others.
+
+    Whole numbers in, whole numbers out: other constants have no code.
+    """
     match term:
         case Field(name="position.before.quantity"):
-            return lambda ends: Fraction(ends.held)
-        case Literal(value=Fraction() as constant):
-            return lambda _: constant
+            return "held"
+        case Literal(value=Fraction() as constant) if constant.denominator == 1:
+            return str(constant.numerator)
         case Extreme(which=which, items=items):
-            found = [of_held(x) for x in items]
-            parts = [p for p in found if p is not None]
-            choose: Callable[[Iterable[Fraction]], Fraction] = min if which == "min" else max
-            return (lambda ends: choose(p(ends) for p in parts)) if len(parts) == len(items) else None
+            parts = [code for code in map(held_code, items) if code is not None]
+            return f"{which}({', '.join(parts)})" if len(parts) == len(items) else None
     return None
 
 

@@ -43,6 +43,8 @@ _FIXED: dict[str, Place] = {
     "order.account": "account",
     "order.trader": "trader",
     "order.strategy": "strategy",
+    "position.symbol": "instrument",
+    "position.account": "account",
 }
 _SUMMED = {"position": "sum", "working_order": "sum", "fill": "fill"}
 _ORDER: tuple[Place, ...] = ("single", "account", "instrument", "trader", "strategy")

@@ -4,17 +4,15 @@ In: a `RowPlan`, the live facts, orders. Out: a row, and the variants switched o
 of the present facts, and within proven bounds; a rule with a value that is missing, stale or does not fit is switched
 off and takes the exact verdict. Refused: FinerError when the row is to be planned anew at finer scales. Why blocks:
 what an account, an instrument or a trader is worth to the rules is worked out once for all orders about it, and copied.
-Before: `rowplan.py`, `rowlook.py`, `rowsums.py`, `factmemory.py`. After: `book.py`.
+Before: `rowplan.py`, `rowcells.py`, `factmemory.py`. After: `book.py`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from typing import Any
 
 from lexorder.engine.events import Event, SingleChanged, StrategySet
@@ -24,22 +22,18 @@ from lexorder.engine.expert.factmemory import Memory
 from lexorder.engine.expert.live import TIME, Account, Live
 from lexorder.engine.expert.lower import Scales
 from lexorder.engine.expert.lowered import variable_of
-from lexorder.engine.expert.rowlook import Ends, Look, ends_of, of_held
-from lexorder.engine.expert.rowplan import Cell, Place, Rowed, RowPlan
-from lexorder.engine.expert.rowsums import Summing, Sums
-from lexorder.engine.expert.rowvalues import Bounds, spelt, spelt_word
+from lexorder.engine.expert.rowcells import Cells, Fill, Needed
+from lexorder.engine.expert.rowlook import Look
+from lexorder.engine.expert.rowplan import Place, Rowed, RowPlan
+from lexorder.engine.expert.rowvalues import Bounds, spelt_word
 from lexorder.engine.expert.session import Session
-from lexorder.engine.expert.worst import end_fills, excess_of
 from lexorder.engine.rule import Facts
-from lexorder.engine.snapshot import MissingFactError
 from lexorder.engine.subjects import NAMED
 from lexorder.engine.units import Kind
 
 BLOCKS: tuple[Place, ...] = ("single", "account", "instrument", "trader", "strategy")
 NONE: frozenset[int] = frozenset()
 Values = Mapping[int, Any]
-_VALUED = frozenset({"at-low", "at-high"})
-"""Cells read straight from unit values; where there are none, or are not yet, they are worked out."""
 
 
 @dataclass(slots=True)
@@ -56,9 +50,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What orders with the same variants ruled out have in common: which sums and other cells they still need."""
+    """What orders with the same variants ruled out have in common: the cells they still need, and what fills these."""
 
-    needed: tuple[tuple[int, Cell, int, str], ...]
+    needed: Needed
+    fill: Fill
     off: frozenset[int]
     switches: bytes
 
@@ -74,13 +69,9 @@ class Rows:
         self.bounds = Bounds(plan, scales)
         slots = len(plan.rowed) + 1 + len(plan.order) + len(plan.cells)
         self.memory = Memory(self.session, "row", slots)
-        self.sums = Summing(live, self.bounds, plan)
+        self.cells = Cells(plan, live, self.bounds, self.memory)
+        self.sums = self.cells.sums
         self.epoch = 0
-        self._last = (*plan.by_place["sum"], *plan.by_place["line"], *plan.by_place["fill"])
-        self._users: dict[int, set[int]] = defaultdict(set)
-        for rowed in plan.rowed:
-            for cell in rowed.cells:
-                self._users[cell.number].add(rowed.number)
         self.rule_of = {r.number: r.variant.rule for r in plan.rowed}
         self._of_slot = {
             n.name: frozenset(r.number for r in plan.rowed if n.name in r.variant.lowered.slots) for n in plan.order
@@ -92,9 +83,8 @@ class Rows:
         self._tests: dict[Place, list[tuple[int, Callable[[Values], bool]]]] = {place: [] for place in BLOCKS}
         for rowed in plan.rowed:
             self._rule_out(rowed)
-        self._quick = {c.number: of_held(c.leaf.term) for c in plan.by_place["line"] if c.leaf.what == "term"}
-        self._quick |= {c.number: None for c in plan.by_place["line"] if c.leaf.what == "counted"}
         self._ways: dict[tuple[Any, ...], Way] = {}
+        self._fills: dict[tuple[int, ...], Fill] = {}
         self._switched: dict[frozenset[int], bytes] = {}
         self._grouped = [(r.number, g) for r in plan.rowed if (g := self._groups(r))]
         self._true, self._false = self.memory.symbol("TRUE"), self.memory.symbol("FALSE")
@@ -129,10 +119,15 @@ class Rows:
         self._required = frozenset(n.name for n in plan.order if n.default is None)
         self._lack: dict[tuple[Any, ...], frozenset[int]] = {}
         self._order_slots = struct.Struct(f"{len(self._plain)}Q")
-        self._last_slots = struct.Struct(f"{len(self._last)}Q")
+        self._last_slots = struct.Struct(f"{len(self.cells.last)}Q")
 
     def _all_sides(self) -> tuple[str, ...]:
         return self.live.vocabulary.names[SIDE].unit.values
+
+    def inherit(self, older: Rows) -> None:
+        """Go on where rows of coarser scales stopped, of the same facts: sums are not worked out anew."""
+        self.epoch = older.epoch
+        self.sums.inherit(older.sums)
 
     # ---- events --------------------------------------------------------------------------------------
 
@@ -163,8 +158,13 @@ class Rows:
         )
         way = self._ways.get(key) or self._way(key)
         own, off = self._own(order, way.off)
-        last, off = self._rest(way, look, state, off)
-        switches = way.switches if off is way.off else self._switch(off)
+        if way.needed:
+            slots, more = self.cells.slots(way.fill, way.needed, look, state)
+            off |= more
+        else:
+            slots = self.cells.zeros
+        last = self._last_slots.pack(*slots)
+        switches = way.switches if off == way.off else self._switch(off)
         blocks = (single.packed, account.packed, instrument.packed, trader.packed, strategy.packed)
         return b"".join((switches, own, *blocks, last)), off
 
@@ -174,13 +174,19 @@ class Rows:
         off = frozenset().union(*key[5:10])
         side = key[10]
         alive = {n for n, sides in self._sides.items() if side in sides and n not in dead and n not in off}
-        needed = tuple(
-            (place, c, c.number, c.leaf.what) for place, c in enumerate(self._last) if self._users[c.number] & alive
-        )
-        way = self._ways[key] = Way(needed, off, self._switch(off))
+        cells = self.cells
+        needed = tuple((place, c) for place, c in enumerate(cells.last) if cells.users[c.number] & alive)
+        way = self._ways[key] = Way(needed, self._fill(needed), off, self._switch(off))
         if len(self._ways) > 10_000:
             self._ways.clear()
         return way
+
+    def _fill(self, needed: Needed) -> Fill:
+        """The function of these cells; many ways need the same."""
+        numbers = tuple(c.number for _, c in needed)
+        if numbers not in self._fills:
+            self._fills[numbers] = self.cells.written(needed)
+        return self._fills[numbers]
 
     def _switch(self, off: frozenset[int]) -> bytes:
         if off not in self._switched:
@@ -268,9 +274,9 @@ class Rows:
         addresses: list[int] = []
         off: set[int] = set()
         for cell in self.plan.by_place[place]:
-            found = self._fitting(cell, look)
+            found = self.cells.fitting(cell, look)
             if found is None:
-                off |= self._users[cell.number]
+                off |= self.cells.users[cell.number]
                 addresses.append(self._zero if cell.leaf.kind in ("number", "raw") else self._false)
                 continue
             values[cell.number] = found
@@ -287,14 +293,6 @@ class Rows:
         packed = struct.pack(f"{len(addresses)}Q", *addresses)
         dead = frozenset(n for n, test in self._tests[place] if test(values))
         return Block(stamp, expires, packed, kept, frozenset(off), dead)
-
-    def _fitting(self, cell: Cell, look: Look) -> int | str | None:
-        """What a cell holds; None where its value is not known or does not fit."""
-        try:
-            found = look.value(cell)
-        except MissingFactError:
-            return None
-        return self.bounds.scaled(cell, found) if isinstance(found, Fraction) else spelt(found)
 
     def _rule_out(self, rowed: Rowed) -> None:
         """Note when values of blocks alone rule a variant out: a part that fails, or an `or` all of whose items fail.
@@ -321,132 +319,6 @@ class Rows:
         found = {places.get(name) for name in read}
         place = found.pop() if len(found) == 1 else None
         return place if place in BLOCKS else None
-
-    # ---- sums and the rest of the line ---------------------------------------------------------------
-
-    def _rest(  # noqa: C901, PLR0912  a call for each cell would cost more than the cell
-        self, way: Way, look: Look, state: Account, off: frozenset[int]
-    ) -> tuple[bytes, frozenset[int]]:
-        """The cells of this name in this account; written out for the most common ones, as it runs for each order."""
-        slots = [self._zero] * len(self._last)
-        if not way.needed:
-            return self._last_slots.pack(*slots), off
-        ends = ends_of(state, look.symbol)
-        sums = self.sums.of(state)
-        units: dict[int, Any] = self.sums.valued_of(look).units
-        ranges, limits = self.bounds.ranges, self.bounds.limits
-        create, environment = self.memory.create, self.memory.environment
-        found: Any
-        for place, cell, number, what in way.needed:
-            unit: Any = units.get(number)
-            if ends is None or (unit is None and what in _VALUED):
-                found = self._cell(cell, look, ends, sums)
-            elif what == "held":
-                found = ends.held
-            elif what == "low":
-                found = ends.low
-            elif what == "high":
-                found = ends.high
-            elif what == "at-low":
-                found = unit[0] * ends.low if ends.low > 0 else -unit[1] * ends.low
-            elif what == "at-high":
-                found = unit[0] * ends.high if ends.high > 0 else -unit[1] * ends.high
-            else:
-                found = self._cell(cell, look, ends, sums)
-            if type(found) is int:
-                low, high = ranges[number]
-                if low <= found <= high or self.bounds.admits(number, found):
-                    slots[place] = create(environment, found)
-                    if number in limits:
-                        off |= self.bounds.beyond(number, found)
-                else:
-                    off |= self._users[number]
-            elif found is None:
-                off |= self._users[number]
-            else:
-                slots[place] = self.memory.symbol(found)
-        return self._last_slots.pack(*slots), off
-
-    def _cell(self, cell: Cell, look: Look, ends: Ends | None, sums: Sums) -> int | str | None:
-        """One cell of this name in this account."""
-        if cell.place == "sum":
-            return self._sum(cell, look, ends, sums)
-        if cell.place == "line":
-            return self._line(cell, look.state, look, ends)
-        return self._filled(cell, look)
-
-    def _sum(self, cell: Cell, look: Look, ends: Ends | None, sums: Sums) -> int | None:
-        state = look.state
-        if cell.scope == "own":
-            if cell.leaf.what in ("others", "others-mixed"):
-                return 0
-            return self.sums.own(cell, look, ends)
-        running = sums.running.get(cell.number) or self.sums.running(sums, cell, state)
-        group = "" if cell.scope == "all" else self.live.instruments.get(look.symbol, {}).get(cell.scope)
-        if running.unknown.get(group):  # type: ignore[arg-type]
-            return None
-        total: int = running.totals.get(group, 0)  # type: ignore[arg-type]
-        share = running.shares.get(look.symbol)
-        if cell.leaf.what in ("term", "old"):
-            # a name the account has nothing of is not in the total, but is among the positions once ordered
-            if share is not None:
-                return total
-            more = self.sums.own(cell, look, ends)
-            return None if more is None else total + more
-        return total if share is None else total - (share[1] or 0)
-
-    def _line(self, cell: Cell, state: Account, look: Look, ends: Ends | None) -> int | str | None:
-        what = cell.leaf.what
-        if what in ("term", "counted"):
-            quick = self._quick[cell.number]
-            return self._fitting(cell, look) if quick is None or ends is None else self.bounds.scaled(cell, quick(ends))
-        if ends is None:
-            return None
-        if what == "held":
-            return ends.held
-        if what == "low":
-            return ends.low
-        if what == "high":
-            return ends.high
-        return self._valued(cell, state, look, ends)
-
-    def _valued(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
-        """What the name contributes at an end, or for one share more."""
-        what = cell.leaf.what
-        try:
-            units = self.sums.units(cell, look)
-            if units is None:
-                return self._by_reference(cell, state, look, ends)
-        except MissingFactError:
-            return None
-        up, down = units
-        if what == "slope":
-            return up if up == -down else self._by_reference(cell, state, look, ends)
-        if what == "still" and ends.working:
-            return None
-        at = ends.low if what == "at-low" else ends.high if what == "at-high" else ends.held
-        return up * at if at > 0 else -down * at
-
-    def _by_reference(self, cell: Cell, state: Account, look: Look, ends: Ends) -> int | None:
-        """The same by the reference meaning, for what has no unit values."""
-        what, atoms, reading = cell.leaf.what, cell.leaf.atoms, look.reading(cell.entity)
-        low, high = end_fills(state, look.symbol)
-        if what == "slope":
-            one = {("order", str(look.order["order.id"])): Fraction(1)}
-            orders = (look.order,)
-            step = excess_of(atoms, look.symbol, reading, one, orders)
-            step -= excess_of(atoms, look.symbol, reading, {}, orders)
-            return self.bounds.exact(cell, step if look.order[SIDE] == "buy" else -step)
-        if what == "still" and ends.working:
-            return None
-        fills = {"at-low": low, "at-high": high}.get(what, {})
-        return self.bounds.exact(cell, excess_of(atoms, look.symbol, reading, fills, ()))
-
-    def _filled(self, cell: Cell, look: Look) -> int | str | None:
-        """A sum over the day's fills; nearly always of an account that has none."""
-        if not self.live.fills.any_of(look.state.id):
-            return 0
-        return self._fitting(cell, look)
 
     # ---- findings ------------------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ microseconds. Before: `rowlook.py`, `rowvalues.py`. After: `rows.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, cast
 
-from lexorder.engine.evaluate import Point, value
+from lexorder.engine.evaluate import Point
 from lexorder.engine.expert.atoms import Atom
 from lexorder.engine.expert.live import Account, Live
 from lexorder.engine.expert.rowlook import DERIVED, Ends, Look, ends_of, unit_places, unit_values, working_values
@@ -47,6 +47,13 @@ class Running:
         if group is not None:
             self.shares[symbol] = (group, share)
             self._add(group, share, 1)
+
+    def times(self, factor: int) -> Running:
+        """The same at a scale so many times finer."""
+        if factor == 1:
+            return self
+        shares = {s: (g, None if n is None else n * factor) for s, (g, n) in self.shares.items()}
+        return Running({g: n * factor for g, n in self.totals.items()}, self.unknown, shares)
 
     def _add(self, group: str, share: int | None, sign: int) -> None:
         if share is None:
@@ -86,6 +93,7 @@ class Summing:
         self.cells = {c.number: c for c in cells}
         self.epoch = 0
         numbers: dict[Atoms, int] = {}
+        self._numbers = numbers
         of_line = [c for c in plan.by_place["line"] if c.leaf.atoms]
         self.timed = any(c.timed for c in (*cells, *of_line))
         self._atoms = {c.number: numbers.setdefault(c.leaf.atoms, len(numbers)) for c in (*cells, *of_line)}
@@ -93,6 +101,24 @@ class Summing:
         self.personal = tuple(c.number for c in cells if _reads_account(c, live.vocabulary))
         self._accounts: dict[str, Sums] = {}
         self._valued: dict[tuple[str, str], Valued] = {}
+
+    def inherit(self, older: Summing) -> None:
+        """Take over what a book of coarser scales knew of the same facts; what was too fine for it is worked out anew.
+
+        Every scale here must be a multiple of the older one.
+        """
+        self.epoch = older.epoch
+        here = {(c.leaf, c.scope): c.number for c in self.cells.values()}
+        same = {n: here[c.leaf, c.scope] for n, c in older.cells.items() if (c.leaf, c.scope) in here}
+        times = {n: self.bounds.scales[m] // older.bounds.scales[n] for n, m in same.items()}
+        for account, sums in older._accounts.items():
+            known = {same[n]: running.times(times[n]) for n, running in sums.running.items() if n in same}
+            kept = {n: running for n, running in known.items() if not any(running.unknown.values())}
+            self._accounts[account] = replace(sums, running=kept)
+        atoms = {number: self._numbers.get(atoms) for atoms, number in older._numbers.items()}
+        for key, valued in older._valued.items():
+            exact = {m: both for n, both in valued.exact.items() if (m := atoms[n]) is not None}
+            self._valued[key] = Valued(valued.stamp, valued.expires, exact)
 
     # ---- asking ------------------------------------------------------------------------------------
 
@@ -172,7 +198,7 @@ class Summing:
             return 0
         seen = self.live.alone(look.state.id, look.symbol)
         stack = (account_subject(seen), look.subject(cell.entity))
-        found = value(cast(Term, term), Point(seen, stack, {}, DERIVED))
+        found = self.live.readers.value(cast(Term, term), Point(seen, stack, {}, DERIVED))
         return self.bounds.exact(cell, cast(Fraction, found))
 
     def _moving(self, cell: Cell, look: Look, ends: Ends) -> int | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from itertools import product
-from typing import Any, cast
 from typing import Literal as OneOf
+from typing import cast
 
 from lexorder.engine.constituents import leads
 from lexorder.engine.evaluate import Fills, Point, value
@@ -24,7 +24,7 @@ from lexorder.engine.judge import Derivations
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import BUY, CONSTITUENT, MissingFactError, Projection, Subject
 from lexorder.engine.subjects import NAMED, account_subject, belongs
-from lexorder.engine.terms import Aggregate, Field
+from lexorder.engine.terms import Aggregate, Field, Term, Value
 
 Shares = dict[str, Fraction]
 Shape = OneOf["linear", "convex", "mixed"]
@@ -62,6 +62,14 @@ class Reading:
         stack = (account_subject(projection), self.subject, *inner)
         return Point(projection, stack, fills or {}, self.derivations)
 
+    def value(self, term: Term, at: Point) -> Value:
+        """The value of a term; what rules derive is read by the reference. Raises MissingFactError."""
+        return value(term, at) if self.derivations else self.live.readers.value(term, at)
+
+    def number(self, term: Term, at: Point) -> Fraction:
+        """The value of a term that is a number. Raises MissingFactError."""
+        return cast(Fraction, self.value(term, at))
+
 
 def excess_of(
     atoms: tuple[Atom, ...], symbol: str, reading: Reading, fills: Fills, orders: tuple[Facts, ...]
@@ -76,7 +84,7 @@ def contribution(atom: Atom, symbol: str, reading: Reading, projection: Projecti
     if atom.kind == "direct":
         if symbol != reading.subject.key:
             return Fraction(0)
-        return _factor(atom, reading, projection) * _number(atom.term, reading.at(projection, fills=fills))
+        return _factor(atom, reading, projection) * reading.number(atom.term, reading.at(projection, fills=fills))
     term = cast(Aggregate, atom.term)
     found = Fraction(0)
     owner = account_subject(projection) if term.owner == "account" else reading.subject
@@ -84,18 +92,14 @@ def contribution(atom: Atom, symbol: str, reading: Reading, projection: Projecti
         if belongs(projection, owner, term.collection, member):
             key = str(member.get("position.symbol" if term.collection == "position" else f"{term.collection}.id"))
             at = reading.at(projection, Subject(term.collection, key, member), fills=fills)
-            if term.where is None or value(term.where, at):
-                found += _number(term.body, at)
+            if term.where is None or reading.value(term.where, at):
+                found += reading.number(cast(Term, term.body), at)
     return found and found * _factor(atom, reading, projection)
 
 
 def _factor(atom: Atom, reading: Reading, projection: Projection) -> Fraction:
     by = atom.times
-    return by.ratio if by.term is None else by.ratio * _number(by.term, reading.at(projection))
-
-
-def _number(term: Any, at: Point) -> Fraction:
-    return cast(Fraction, value(term, at))
+    return by.ratio if by.term is None else by.ratio * reading.number(by.term, reading.at(projection))
 
 
 def linear_share(atoms: tuple[Atom, ...], symbol: str, reading: Reading) -> Fraction:
