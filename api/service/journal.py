@@ -41,9 +41,13 @@ class Keeper(Protocol):
     on_batch: Callable[[list[Any], BaseException | None], None]
 
     def append(  # noqa: PLR0917  as the ledger's own
-        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, /
+        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Any = None, ring: bool = True, /
     ) -> Record:
-        """Take a record."""
+        """Take a record; without `ring` it may wait until somebody rings."""
+        ...
+
+    def ring(self) -> None:
+        """Begin to write what waits."""
         ...
 
     def recover(self) -> list[Record]:
@@ -58,10 +62,15 @@ class NoLedger:
         self.committed = self.size = 0
         self.on_batch: Callable[[list[Any], BaseException | None], None] = lambda _done, _error: None
 
-    def append(self, kind: str, ref: str, account: str, body: bytes, at: str, _done: Any = None, /) -> Record:
+    def append(
+        self, kind: str, ref: str, account: str, body: bytes, at: str, _done: Any = None, _ring: bool = True, /
+    ) -> Record:
         """A record that nobody will find again."""
         self.size = self.committed = self.size + 1
         return chained(self.size - 1, bytes(32), kind, at, ref, account, body)
+
+    def ring(self) -> None:
+        """Nothing waits."""
 
     def recover(self) -> list[Record]:
         """Nothing to do."""
@@ -87,6 +96,7 @@ class Journal:
         self.down = ""
         self.refused: Counter[str] = Counter()
         self._immediate = isinstance(ledger, NoLedger)
+        self._ringing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recovery: asyncio.Task[None] | None = None
 
@@ -117,14 +127,23 @@ class Journal:
             self.require(kind)
         pending = _Pending(self, told)
         try:
-            record = self.ledger.append(kind, ref, account, body, instant(self.wall()), pending)
+            record = self.ledger.append(kind, ref, account, body, instant(self.wall()), pending, False)
         except LexorderError as error:
             self._failed(error)
             raise unavailable() from None
         pending.record = record
         if self._immediate:
             pending(None)
+        elif not self._ringing:
+            assert self._loop is not None
+            self._ringing = True
+            self._loop.call_soon(self._ring)
         return record
+
+    def _ring(self) -> None:
+        """At the end of a turn of the loop: one commit for all that was decided in it."""
+        self._ringing = False
+        self.ledger.ring()
 
     async def write(self, kind: str, ref: str, account: str, body: Any) -> Record:
         """Record something and wait until it is durable. Raises Problem 503."""

@@ -72,6 +72,8 @@ class Ledger(Reader):
         self._changed = threading.Condition(self._lock)
         self._recovery = threading.Lock()
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
         self._writer: threading.Thread | None = None
 
     @classmethod
@@ -105,9 +107,11 @@ class Ledger(Reader):
         return ledger
 
     def append(  # noqa: PLR0917 (called per decision: keywords would cost a tenth of it)
-        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Done | None = None
+        self, kind: str, ref: str, account: str, body: bytes, at: str, done: Done | None = None, ring: bool = True
     ) -> Record:
         """Take a record and return it at once; it is durable only when `done(None)` is called. Never waits.
+
+        Waking the writer costs more than a record: who has several of them passes `ring=False` and calls `ring` once.
 
         Args:
             kind: What it is, such as `decision`.
@@ -116,6 +120,7 @@ class Ledger(Reader):
             body: JSON; kept byte for byte.
             at: Wall time as `record.instant` writes it.
             done: Called by `on_batch`, in the order of the records.
+            ring: Whether to wake the writer for it.
 
         Raises:
             LedgerError: `ledger-unavailable` and the like while `failed`, `ledger-busy`, `ledger-refused`.
@@ -128,7 +133,20 @@ class Ledger(Reader):
             self._queue.put((record, done))
             self.size = seq + 1
             self.head_hash = record.hash
+            if ring:
+                self._ring()
         return record
+
+    def ring(self) -> None:
+        """Wake the writer for what was appended with `ring=False`."""
+        with self._lock:
+            self._ring()
+
+    def _ring(self) -> None:
+        """The same, under the lock; a writer that was woken and has not looked yet is left alone."""
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     def _refusal(self) -> LedgerError:
         if self.failed is None:
@@ -143,6 +161,7 @@ class Ledger(Reader):
             LedgerError: the reason why it is not, or `ledger-timeout`.
         """
         with self._changed:
+            self._ring()
             settled = self._changed.wait_for(lambda: self.committed > seq or self.failed is not None, timeout_s)
             if self.committed > seq:
                 return
@@ -211,6 +230,7 @@ class Ledger(Reader):
             writer, self._writer = self._writer, None
             if self.failed is None:
                 self._queue.put(None)
+                self._ring()
             self.failed = LedgerError("ledger-closed", "the ledger was closed")
         if writer is not None and writer is not threading.current_thread():
             writer.join()
@@ -257,16 +277,21 @@ class Ledger(Reader):
                 return
 
     def _taken(self) -> tuple[list[_Entry], bool]:
-        """What waits, at least one record unless the ledger is being closed; whether more may come."""
+        """What waits, once the bell has rung; whether more may come."""
+        self._bell.get()
+        with self._lock:
+            self._rung = False  # from here on an append rings anew
         batch: list[_Entry] = []
-        waiting, size = 1, 0
-        while waiting and len(batch) < BATCH_MAX and size < BATCH_BYTES_MAX:
+        size = 0
+        while self._queue.qsize():  # nobody else takes from it while the writer lives
+            if len(batch) >= BATCH_MAX or size >= BATCH_BYTES_MAX:
+                self.ring()
+                break
             entry = self._queue.get()
             if entry is None:
                 return batch, False
             batch.append(entry)
             size += len(entry[0].body)
-            waiting = self._queue.qsize()
         return batch, True
 
     def _commit(self, batch: list[_Entry]) -> None:
@@ -314,6 +339,9 @@ class Ledger(Reader):
                 entry = self._queue.get()
                 if entry is not None:
                     behind.append(entry)
+            while not self._bell.empty():  # or the next writer would look before there is anything
+                self._bell.get()
+            self._rung = False
             self.size, self.head_hash = self.committed, self.committed_hash
             self._changed.notify_all()
         self._tell(batch, error)

@@ -118,4 +118,6 @@ def instant(moment: datetime) -> str:
     """
     if moment.tzinfo is None:
         raise LedgerError("ledger-refused", "a moment needs a timezone")
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -24,6 +24,14 @@ from lexorder.engine.ledger.tree import Node
 ROWS_MAX = 128
 """Records per statement: each number of rows is a statement of its own, kept prepared."""
 
+LOG_PAGES = 8_000
+"""Pages in the log before they are copied into the database (32 MiB). The commit that copies takes many times as long
+as the others, and pages of the indexes that change with every commit are copied once: SQLite's own 1,000 are full after
+some dozen batches."""
+
+CACHE_KIB = 16_384
+"""Memory for pages, of the indexes mostly: names of orders come in no order."""
+
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 CERTAIN: dict[int, tuple[str, str]] = {
@@ -56,6 +64,8 @@ class SqliteStore:
     def _opened(self, durability: str) -> sqlite3.Connection:
         connection = open_file(self._path)
         connection.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         # After a failed sync the kernel may hold pages of the log that are not on disk and never will be, although
         # later syncs succeed. Copying the whole log into the database writes and syncs them anew, so that what is
         # read from here on is what is there. `40-41` in tests/ledger/test_power_cut.py loses records without it.

@@ -39,6 +39,40 @@ def test_what_is_appended_is_read_back_as_a_chain(ledger):
     assert ledger.head_hash == ledger.committed_hash == records[-1].hash == hash_at(ledger, 700)
 
 
+def test_records_that_do_not_ring_are_written_together_when_somebody_does(ledger):
+    """One commit for all of them, by `ring`, by a record that rings, by who waits and by the end."""
+    batches = []
+    commit = ledger.around_commit
+    ledger.around_commit = lambda records, write: (batches.append(records), commit(records, write))[1]
+
+    def quiet(count):
+        return [ledger.append("decision", f"Q{i}", "A", b"{}", AT, None, False) for i in range(count)][-1].seq
+
+    last = quiet(5)
+    threading.Event().wait(0.05)
+    assert (batches, ledger.committed) == ([], 0), "nobody has rung"
+    ledger.ring()
+    ledger.ring()
+    ledger.wait(last, WAIT_S)
+    quiet(2)
+    ledger.wait(append(ledger, Told(), "rings").seq, WAIT_S)
+    ledger.wait(quiet(4), WAIT_S)
+    quiet(6)
+    ledger.close()
+    assert batches == [5, 3, 4, 6]
+    assert (ledger.size, ledger.committed) == (18, 18)
+
+
+def test_what_is_too_much_for_one_commit_is_written_in_several_though_the_bell_rang_once(ledger, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_MAX", 4)
+    for i in range(11):
+        ledger.append("decision", f"Q{i}", "A", b"{}", AT, None, False)
+    ledger.ring()
+    with ledger._changed:
+        assert ledger._changed.wait_for(lambda: ledger.committed == 11, WAIT_S)
+    assert [record.ref for record in ledger.read()] == [f"Q{i}" for i in range(11)]
+
+
 def test_every_byte_and_letter_comes_back(ledger):
     told = Told()
     bodies = [

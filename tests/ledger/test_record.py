@@ -134,6 +134,8 @@ def test_moments_are_written_in_utc_in_one_form():
     moment = datetime(2026, 11, 21, 10, 30, tzinfo=timezone(timedelta(hours=1)))
     assert instant(moment) == "2026-11-21T09:30:00.000000Z"
     assert len(instant(datetime(1, 1, 1, tzinfo=UTC))) == AT_LENGTH
+    assert instant(moment.astimezone(UTC)) == instant(moment)
+    assert instant(datetime(2026, 11, 21, 9, 30, tzinfo=timezone(timedelta()))) == instant(moment)
     with pytest.raises(LedgerError, match="timezone"):
         instant(datetime(2026, 11, 21))  # noqa: DTZ001 (that is the point)
 

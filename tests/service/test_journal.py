@@ -25,14 +25,20 @@ class Paper:
         self.on_batch = lambda done, error: None
         self.refusing = None
         self.broken_recoveries = 0
+        self.rings = 0
 
-    def append(self, kind, ref, account, body, at, done=None, /):  # noqa: PLR0917  as the ledger's own
+    def append(self, kind, ref, account, body, at, done=None, ring=True, /):  # noqa: PLR0917  as the ledger's own
         if self.refusing is not None:
             raise self.refusing
         record = chained(self.size, bytes(32), kind, at, ref, account, body)
         self.size += 1
         self.waiting.append((record, done))
+        if ring:
+            self.ring()
         return record
+
+    def ring(self):
+        self.rings += 1
 
     def settle(self, error=None):
         """The writer's commit, or its failure."""
@@ -80,6 +86,44 @@ def test_nothing_is_answered_and_nobody_is_told_before_the_commit():
         paper.settle()
         await asyncio.gather(first, second)
         assert heard == [0, 1]
+
+    asyncio.run(day())
+
+
+def test_the_writer_is_woken_once_for_all_that_comes_in_one_turn_of_the_loop():
+    async def day():
+        paper = Paper()
+        journal = journal_of(paper)
+        for turn in range(1, 4):
+            for n in range(5):
+                journal.take("decision", f"o{turn}-{n}", "A", b"{}")
+            assert paper.rings == turn - 1
+            await ticks(2)
+            assert paper.rings == turn
+        paper.settle()
+
+    asyncio.run(day())
+
+
+def test_who_hands_a_record_over_is_told_of_it_once_after_the_listeners():
+    async def day():
+        paper, heard = Paper(), []
+        journal = journal_of(paper)
+        journal.listeners.append(lambda record: heard.append(("listener", record.ref, None)))
+        for n in range(2):
+            journal.hand("decision", f"o{n}", "A", b"{}", lambda *told: heard.append(("asker", told[0].ref, told[1])))
+        await ticks()
+        assert heard == []
+        paper.settle()
+        await ticks()
+        assert heard == [(who, ref, None) for ref in ("o0", "o1") for who in ("listener", "asker")]
+        heard.clear()
+        journal.hand("decision", "o2", "A", b"{}", lambda *told: heard.append(told))
+        paper.settle(OSError(28))
+        await ticks()
+        ((record, problem),) = heard
+        assert (record.ref, problem.status, problem.code) == ("o2", 503, "ledger-unavailable")
+        journal._recovery.cancel()
 
     asyncio.run(day())
 
