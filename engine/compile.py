@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from lexorder.engine import breakpoints, fastpath
+from lexorder.engine.books import Books
 from lexorder.engine.decision import Largest
 from lexorder.engine.events import (
     AccountChanged,
@@ -42,8 +43,9 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer
 from lexorder.engine.records import EVERYONE
 from lexorder.engine.rule import Facts, Rule, Severity
+from lexorder.engine.slots import touches
 from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot
-from lexorder.engine.totals import Book, Books
+from lexorder.engine.totals import Book, Line
 from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
 
@@ -126,17 +128,24 @@ class CompiledBook:
         try:
             check, passed = self._checks[order["order.side"], order["order.ord_type"]]  # type: ignore[index]
             book = self.books.books[account]
-            if book.seen != len(self._changes) or book.told or book.moved:
+            if book.seen != len(self._changes) or book.told or book.moved or book.common is not self.books.common:
                 self._catch_up(book)
-            values = book.lines[order["order.symbol"]].values  # type: ignore[index]
             if order["order.account"] != account:
                 return self._answer(self.findings(account, orders))
-            failed = check.run(order, values, book.values, self.books.trader)
+            line = book.lines.get(order["order.symbol"]) or self._begun(book, order)  # type: ignore[arg-type]
+            failed = check.run(order, line.values, book.values, self.books.trader)
         except _UNCERTAIN:
             return self._carefully(account, order)
         if not failed and passed is not None:
             return passed
         return self._rest(account, order, check, failed)
+
+    def _begun(self, book: Book, order: Facts) -> Line:
+        """The line of a name this account has not asked about before. Raises KeyError when there is none."""
+        symbol = order["order.symbol"]
+        if not isinstance(symbol, str):
+            raise KeyError("order.symbol")
+        return self.books.line(book, symbol)
 
     def _carefully(self, account: str, order: Facts) -> ExactAnswer:
         """The first order of its kind, account or name, or one for which a fact is missing."""
@@ -313,15 +322,17 @@ class CompiledBook:
 
     def _single(self, changed: frozenset[str], timed: bool) -> None:
         """Lists, rates or the time have changed; with the time, facts may have become too old."""
-        self._log("", changed)
-        self.books.traders.clear()
-        self.books.strategies.clear()
+        self.books.single(changed)
+        if touches(self.books.reads, changed):
+            self._log("", changed)
         if timed:
             for symbol in self.fresh.turned(self.live):
                 self._log(symbol, self.fresh.names)
 
     def _log(self, symbol: str, changed: frozenset[str]) -> None:
         """An instrument's facts have changed, or (without a symbol) facts that every account may read."""
+        if symbol:
+            self.books.shared.forget(symbol, changed)
         self._changes.append((symbol, changed))
         if len(self._changes) > CHANGES_MAX:  # books that have not been read for so long are built anew
             behind = CHANGES_MAX // 2
@@ -339,35 +350,39 @@ class CompiledBook:
         if book is None:
             book = self.books.book(account)
             book.seen = len(self._changes)
-        elif book.seen != len(self._changes) or book.told or book.moved:
+        elif book.seen != len(self._changes) or book.told or book.moved or book.common is not self.books.common:
             self._catch_up(book)
         return book
 
     def _catch_up(self, book: Book) -> None:
         """Take into a book what has happened since it was last read; each line once, however often it changed."""
-        told, lines = book.told, {symbol: set(self.books.holding) for symbol in book.moved}
-        for symbol, changed in self._changes[book.seen :]:
-            if not symbol:
-                told |= changed
-            elif symbol in book.lines:
-                lines.setdefault(symbol, set()).update(changed)
+        told, holding = book.told, self.books.holding
+        lines: dict[str, frozenset[str]] = dict.fromkeys(book.moved, holding)
+        if book.seen != len(self._changes):
+            for symbol, changed in self._changes[book.seen :]:
+                if not symbol:
+                    told |= changed
+                elif symbol in book.lines:
+                    lines[symbol] = lines[symbol] | changed if symbol in lines else changed
         book.told, book.moved, book.seen = set(), set(), len(self._changes)
         if told:
             self._retold(book, frozenset(told), lines)
+        elif book.common is not self.books.common:
+            self.books.take_common(book)
         for symbol, names in lines.items():
             line = book.lines.get(symbol)
             if line is None:
                 self.books.line(book, symbol)
             else:
-                self.books.refresh(book, line, None if names >= EVERYTHING else frozenset(names))
+                self.books.refresh(book, line, None if names >= EVERYTHING else names)
 
-    def _retold(self, book: Book, told: frozenset[str], lines: dict[str, set[str]]) -> None:
+    def _retold(self, book: Book, told: frozenset[str], lines: dict[str, frozenset[str]]) -> None:
         """Facts of the account, or of everyone, have changed, and with them what lines make of them."""
         self.books.load_account(book, told)
         touched = self.books.touched(told)
-        if touched.slots or touched.totals:
+        if touched.slots or touched.leaves or touched.totals:
             for symbol in book.lines:
-                lines.setdefault(symbol, set()).update(told)
+                lines[symbol] = lines[symbol] | told if symbol in lines else told
 
 
 def _is_complete(rule: Prepared, known: Mapping[int, object]) -> bool:

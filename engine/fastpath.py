@@ -43,6 +43,7 @@ from lexorder.engine.units import COUNT, RATIO, TEXT
 from lexorder.engine.worst import Part, Prepared
 
 _ORDER_WORDS = re.compile(r"\b[ntx]\d|[TS]\[")
+_PLACES = re.compile(r"[AL]\[\d+\]")
 Weighted = tuple[Fraction, Term]
 __all__ = ["Check", "Layout", "write"]
 
@@ -398,7 +399,8 @@ class _Writer:
         if key not in self.layout.known:
             line = self.layout.line
             cell = -1 if scope == "line" else line.place()
-            new = Total(scope, mode, scale, _contribution(code), shares, env.kinds, names, cell, line.place())
+            reads = frozenset(_PLACES.findall(code))
+            new = Total(scope, mode, scale, _contribution(code), shares, env.kinds, names, cell, line.place(), reads)
             self.layout.known[key] = new
             self.layout.totals.append(new)
         return self.layout.known[key], holding

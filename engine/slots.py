@@ -10,12 +10,12 @@ Before: `evaluate.py`. After: `lowering.py`, `totals.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NoReturn
 
-from lexorder.engine.evaluate import Point, value
+from lexorder.engine.evaluate import Point
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.snapshot import MissingFactError
@@ -95,16 +95,16 @@ class Table:
         self.size = mark[1]
 
 
-def load(slot: Slot, at: Point, into: list[Any]) -> None:
-    """Refresh one place of a list."""
+def load(slot: Slot, read: Callable[[Point], Any], at: Point, into: list[Any]) -> None:
+    """Refresh one place of a list; `read` gives the value of the slot's term, as `readers.py` makes it."""
     try:
-        found = value(slot.term, at)
+        found = read(at)
     except MissingFactError:
         found = ABSENT
     if slot.scale == 0:
         known = isinstance(found, Fraction)
-        into[slot.index] = found.numerator if known else ABSENT  # type: ignore[union-attr]
-        into[slot.index + 1] = found.denominator if known else ABSENT  # type: ignore[union-attr]
+        into[slot.index] = found.numerator if known else ABSENT
+        into[slot.index + 1] = found.denominator if known else ABSENT
     elif slot.scale is None or found is ABSENT:
         into[slot.index] = found
     else:
@@ -113,9 +113,12 @@ def load(slot: Slot, at: Point, into: list[Any]) -> None:
 
 def whole_at(number: object, scale: int) -> Any:
     """A number as an integer of `1/scale` units; ABSENT when it is finer."""
-    if not isinstance(number, Fraction) or scale % number.denominator:
+    if type(number) is not Fraction and not isinstance(number, Fraction):
         return ABSENT
-    return number.numerator * (scale // number.denominator)
+    denominator = number._denominator  # type: ignore[attr-defined]  # the property is slow, and this is asked all the time
+    if scale % denominator:
+        return ABSENT
+    return number._numerator * (scale // denominator)  # type: ignore[attr-defined]
 
 
 def names_read(term: Term, vocabulary: Vocabulary, derived: Mapping[str, Sequence[Rule]]) -> frozenset[str]:

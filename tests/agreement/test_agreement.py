@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lexorder.engine import fastpath, totals, worst
+from lexorder.engine import books, fastpath, totals, worst
 from lexorder.engine.freshness import Freshness
 from lexorder.engine.slots import touches
 from tests.agreement import compare
@@ -94,7 +94,7 @@ class TestPlantedFaults:
         assert noticed()
 
     def test_working_orders_forgotten(self, monkeypatch):
-        monkeypatch.setattr(totals.Books, "moves", lambda _books, _seen: [])
+        monkeypatch.setattr(books.Books, "moves", lambda _books, _seen: [])
         assert noticed()
 
     def test_a_flip_called_an_improvement(self, monkeypatch):
@@ -107,7 +107,7 @@ class TestPlantedFaults:
 
     def test_a_moved_sector_unnoticed(self, monkeypatch):
         monkeypatch.setattr(
-            "lexorder.engine.totals.touches",
+            "lexorder.engine.books.touches",
             lambda names, changed: "instrument.sector" not in changed and touches(names, changed),
         )
         assert noticed(EVENTFUL)
