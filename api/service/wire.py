@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Facts
 from lexorder.engine.symbols import is_canonical, is_symbol
 from lexorder.engine.terms import Value
+from lexorder.engine.units import Kind
 
 REMEMBERED = 4096
 """Values kept for each name; beyond it the memory starts anew, so that hostile input cannot fill it."""
@@ -68,6 +70,8 @@ class OrderReader:
     @staticmethod
     def _read(short: str, declared: Name, value: Any, known: dict[Any, Value]) -> Value:
         admitted = CHECKED.get(short)
+        if short == "id" and value.__class__ is str and is_canonical(value) and declared.unit.kind is Kind.TEXT:
+            return str(value)  # each is another one: nothing to remember, nothing to convert
         if value is None or (admitted is not None and not (isinstance(value, str) and admitted(value))):
             raise _Unusual
         read = fact(declared, value, f"order.{short}")
@@ -84,27 +88,49 @@ class _Unusual(Exception):  # noqa: N818
 
 def decision_bytes(decision: Decision) -> bytes:
     """The JSON of `decision.to_json()` with sorted keys, as `Approved.encoded` writes it."""
-    plain = not (decision.reports or decision.derived or decision.fired or decision.withheld)
-    if (
-        not plain
-        or decision.outcome is not Outcome.APPROVE
-        or decision.largest is not None
-        or len(decision.orders) != 1
-    ):
+    if decision.withheld or not plain_approval(decision):
         return sorted_json(decision.to_json())
-    account, order = encode(decision.account).decode(), encode(decision.orders[0]).decode()
+    account, order = encode(decision.account), encode(decision.orders[0])
     if not (account.isascii() and order.isascii()):
         return canonical_bytes(decision.to_json())
     # The canonical bytes a decision's hash is taken of: sorted keys, no blanks.
-    head = f'{{"account":{account},"derived":[],"fired":[],'
-    tail = (
-        f'"largest_compliant":null,"orders":[{order}],"outcome":"approve","passive":[],"reason":"",'
-        f'"rulebook_hash":"{decision.rulebook_hash}","snapshot_hash":"{decision.snapshot_hash}",'
-        f'"time":"{decision.time.isoformat()}","undecided":[],"verdicts":{decision.verdicts},'
-        '"violations":[],"warnings":[]}'
-    )
-    digest = hashlib.sha256((head + tail).encode("ascii")).hexdigest()
-    return f'{head}"hash":"{digest}",{tail}'.encode("ascii")
+    head = b'{"account":%b,"derived":[],"fired":[],' % account
+    tail = b'"largest_compliant":null,"orders":[%b],%b' % (order, _ending.of(decision))
+    digest = hashlib.sha256(head + tail).hexdigest()
+    return b'%b"hash":"%b",%b' % (head, digest.encode("ascii"), tail)
+
+
+class _Ending:
+    """The last part of a plain approval's bytes, which is the same for many in a row: kept until it differs."""
+
+    __slots__ = ("_bytes", "_rulebook", "_snapshot", "_time", "_verdicts")
+
+    def __init__(self) -> None:
+        self._time: datetime | None = None
+        self._rulebook = self._snapshot = ""
+        self._verdicts = -1
+        self._bytes = b""
+
+    def of(self, decision: Decision) -> bytes:
+        """The bytes from the outcome on. Times must be the same object: equal ones may be written differently."""
+        if (
+            decision.time is not self._time
+            or decision.verdicts != self._verdicts
+            or decision.snapshot_hash != self._snapshot
+            or decision.rulebook_hash != self._rulebook
+        ):
+            self._time, self._verdicts = decision.time, decision.verdicts
+            self._rulebook, self._snapshot = decision.rulebook_hash, decision.snapshot_hash
+            self._bytes = (
+                '"outcome":"approve","passive":[],"reason":"",'
+                f'"rulebook_hash":"{decision.rulebook_hash}","snapshot_hash":"{decision.snapshot_hash}",'
+                f'"time":"{decision.time.isoformat()}","undecided":[],"verdicts":{decision.verdicts},'
+                '"violations":[],"warnings":[]}'
+            ).encode("ascii")
+        return self._bytes
+
+
+_ending = _Ending()
 
 
 def plain_approval(decision: Decision) -> bool:

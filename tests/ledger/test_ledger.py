@@ -43,7 +43,12 @@ def test_records_that_do_not_ring_are_written_together_when_somebody_does(ledger
     """One commit for all of them, by `ring`, by a record that rings, by who waits and by the end."""
     batches = []
     commit = ledger.around_commit
-    ledger.around_commit = lambda records, write: (batches.append(records), commit(records, write))[1]
+
+    def counted(records, write):
+        batches.append(records)
+        commit(records, write)
+
+    ledger.around_commit = counted
 
     def quiet(count):
         return [ledger.append("decision", f"Q{i}", "A", b"{}", AT, None, False) for i in range(count)][-1].seq

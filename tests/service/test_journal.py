@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -107,7 +108,8 @@ def test_the_writer_is_woken_once_for_all_that_comes_in_one_turn_of_the_loop():
 
 def test_who_hands_a_record_over_is_told_of_it_once_after_the_listeners():
     async def day():
-        paper, heard = Paper(), []
+        paper = Paper()
+        heard: list[Any] = []
         journal = journal_of(paper)
         journal.listeners.append(lambda record: heard.append(("listener", record.ref, None)))
         for n in range(2):
