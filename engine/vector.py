@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lexorder.engine.approved import Approved, Ground
@@ -31,6 +32,30 @@ from lexorder.engine.vector_tables import Tables
 Answer = Decision | Approved | SnapshotError
 SMALL = 32
 """Below this many orders the single path is quicker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Orders that are approved together: their places, accounts and identifiers, and what their approvals share."""
+
+    ground: Ground
+    places: list[int]
+    accounts: list[str]
+    orders: list[str]
+
+    @classmethod
+    def of(cls, asked: Asked, ground: Ground, places: Ints) -> Cleared:
+        """Those at some places of what was asked."""
+        at = places.tolist()
+        accounts, identifiers = (list(map(asked.texts[name].__getitem__, at)) for name in _TOLD)
+        return cls(ground, at, accounts, identifiers)
+
+    def encoded(self) -> list[bytes]:
+        """The canonical bytes of each decision."""
+        return self.ground.encoded(self.accounts, self.orders)
+
+
+_TOLD = ("order.account", "order.id")
 
 
 class VectorBook:
@@ -67,6 +92,18 @@ class VectorBook:
         asked = self._asked(size, lambda tables: asked_of(columns, tables))
         return self._answers(size, asked, lambda place: row_of(columns, place))
 
+    def cleared(self, columns: Mapping[str, Sequence[Any]]) -> list[Cleared]:
+        """Which orders given as columns are approved, by what their approvals have in common; the others ask `single`.
+
+        Together these give what `decide_columns` gives, without an object for each approval.
+        """
+        asked = self._asked(len(columns["id"]), lambda tables: asked_of(columns, tables))
+        return [] if asked is None else self._in_bulk(asked)
+
+    def single(self, columns: Mapping[str, Sequence[Any]], place: int) -> Decision | SnapshotError:
+        """One order of the columns, decided on the single path."""
+        return self._single(row_of(columns, place))
+
     def _asked(self, size: int, read: Callable[[Tables], Asked]) -> Asked | None:
         """The orders as columns; None where they are too few, or where that fails."""
         if size < self.small:
@@ -83,28 +120,22 @@ class VectorBook:
 
     def _answers(self, size: int, asked: Asked | None, order: Any) -> list[Answer]:
         answers: list[Any] = [None] * size
-        if asked is not None:
-            self._in_bulk(asked, answers)
+        for found in [] if asked is None else self._in_bulk(asked):
+            for place, account, identifier in zip(found.places, found.accounts, found.orders, strict=True):
+                answers[place] = Approved(found.ground, account, identifier)
         for place in [n for n, answer in enumerate(answers) if answer is None]:
             answers[place] = self._single(order(place))
         return answers
 
-    def _in_bulk(self, asked: Asked, answers: list[Any]) -> None:
-        """Approve what both forms clear; if they fail altogether, nothing is approved here."""
+    def _in_bulk(self, asked: Asked) -> list[Cleared]:
+        """What both forms clear; if they fail altogether, nothing is approved here."""
         try:
-            cleared = list(self.book.cleared(asked))
+            return [Cleared.of(asked, ground, places) for ground, places in self.book.cleared(asked)]
         except Exception as fault:  # whatever it is, the single path decides
             self.book.failed(fault)
-            return
-        for ground, places in cleared:
-            self._approve(ground, places, asked, answers)
+            return []
 
-    def _approve(self, ground: Ground, places: Ints, asked: Asked, answers: list[Any]) -> None:
-        accounts, identifiers = asked.texts["order.account"], asked.texts["order.id"]
-        for place in places.tolist():
-            answers[place] = Approved(ground, accounts[place], identifiers[place])
-
-    def _single(self, order: Facts | Mapping[str, Any]) -> Answer:
+    def _single(self, order: Facts | Mapping[str, Any]) -> Decision | SnapshotError:
         try:
             return self.desk.check(order)
         except SnapshotError as refused:

@@ -68,12 +68,16 @@ class Seat:
 
     rules: tuple[Rule, ...]
     forms: Forms | None
+    known: Ground | None = None
 
     def ground(self, desk: Desk) -> Ground:
-        """What approvals under these rules have in common now."""
-        withheld = frozenset(r.id for r in self.rules if r.audience is Audience.COMPLIANCE)
-        count = sum(rule.require is not None for rule in self.rules)
-        return Ground(desk.time, count, desk.book.hash, desk.hash, withheld)
+        """What approvals under these rules have in common now; the same one while that is so."""
+        now, known = (desk.time, desk.book.hash, desk.hash), self.known
+        if known is None or (known.time, known.rulebook_hash, known.snapshot_hash) != now:
+            withheld = frozenset(r.id for r in self.rules if r.audience is Audience.COMPLIANCE)
+            count = sum(rule.require is not None for rule in self.rules)
+            known = self.known = Ground(desk.time, count, desk.book.hash, desk.hash, withheld)
+        return known
 
 
 class Book:
@@ -98,9 +102,11 @@ class Book:
         self._seat_of: Ints = np.full(len(self.copies[0].accounts), -1, dtype=np.int64)
         self._book, self._date = self.desk.book, self.desk.single.get("clock.date")
         self._stale = False
+        self._told = True
 
     def note(self, event: Event) -> None:
         """An event of the desk, seen by both copies."""
+        self._told = True
         for copy in self.copies:
             self._stale |= not copy.note(event)
 
@@ -118,13 +124,19 @@ class Book:
         """Up to date with the desk."""
         if self._stale or self._book is not self.desk.book or self._date != self.desk.single.get("clock.date"):
             self._start()
+        if self._told:
+            self._settle()
+            self._told = False  # only now: what failed half-way is started anew
+        return self
+
+    def _settle(self) -> None:
+        """Read again what events may have changed."""
         changes = [copy.settle() for copy in self.copies]
         self._seat_of[list(changes[0].reseated)] = -1
         for seat in self.seats:
             if seat.forms is not None:
                 seat.forms.cells.refresh(changes[0].rows, changes[0].singles)
         self.old.refresh(changes[1].accounts, changes[1].singles)
-        return self
 
     # ---- seats ---------------------------------------------------------------------------------------------
 
@@ -201,6 +213,9 @@ class Book:
             if steps is None or seat.forms is None:
                 raise NotVectorError
             frames[0].cells, frames[1].old = seat.forms.cells, self.old
+            alike = {n: vc.Words(self.words.word(text)) for n, text in zip(_KIND, (side, ord_type), strict=True)}
+            for frame in frames:
+                frame.alike = {n: c for n, c in alike.items() if frame.asked.columns[n].missing is None}
             each = [_clear(code, frame, step) for code, frame, step in zip(self.codes, frames, steps, strict=True)]
         except NotVectorError:
             single["rules without a vectorised form"] += size

@@ -22,7 +22,7 @@ from lexorder.engine.totals import Share, Total
 from lexorder.engine.vector_code import Code, Frame, Level, NotVectorError
 from lexorder.engine.vector_columns import INT64, Column, Ints
 from lexorder.engine.vector_first import First
-from lexorder.engine.vector_pairs import Pairs, Rows
+from lexorder.engine.vector_pairs import Named, Pairs, Rows
 from lexorder.engine.vector_terms import Around
 
 CELLS_MAX = 20_000_000
@@ -55,7 +55,10 @@ class Groups:
 
 @dataclass(slots=True)
 class Cells:
-    """The sums of one total: `known` by cell, times `factor`; `unknown` counts members of which nothing is known."""
+    """The sums of one total: `known` by cell, times `factor`; `unknown` counts members of which nothing is known.
+
+    `gaps` says whether there are any such members.
+    """
 
     total: Total
     step: int
@@ -69,6 +72,7 @@ class Cells:
     lost: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     cell: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     peak: int = 0
+    gaps: bool = False
 
 
 class RunningCells:
@@ -95,6 +99,7 @@ class RunningCells:
             stale = number >= known or touches(cells.total.names, singles)
             if stale or not self._change(cells, touched):
                 self._rebuild(cells, rows)
+            cells.gaps = bool(cells.lost.any())
 
     def _cells(self, total: Total, source: str) -> Cells:
         around = Around(total.kinds)
@@ -238,39 +243,61 @@ class RunningCells:
 
     # ---- for orders ----------------------------------------------------------------------------------------
 
-    def sum(self, number: int, row: Ints, account: Ints, symbol: Ints) -> Column:
+    def sum(self, number: int, names: Named) -> Column:
         """For each order the sum of its group."""
         cells = self.cells[number]
-        group = cells.groups.of(symbol)
-        cell = account * cells.width + group
-        lost = cells.unknown.take(cell) > 0
-        lost |= group < 0
         if cells.peak * max(1, self.most) > INT64:
-            return vc.all_missing(len(row))
-        return vc.numbers(cells.known.take(cell), cells.factor, lost if lost.any() else None)
+            return vc.all_missing(len(names.row))
+        group = self._group(cells, names)
+        cell = names.once(("cell", cells.total.scope, cells.width), lambda: names.account * cells.width + group.number)
+        lost = cells.unknown.take(cell) > 0 if cells.gaps else None
+        return vc.numbers(cells.known.take(cell), cells.factor, _some(vc.joined(lost, group.lacking)))
 
-    def own(self, number: int, row: Ints, account: Ints, symbol: Ints) -> Column:
+    @staticmethod
+    def _group(cells: Cells, names: Named) -> _Group:
+        """The group of each order's name in one kind of sum."""
+
+        def look() -> _Group:
+            number = cells.groups.of(names.symbol)
+            return _Group(number, _some(number < 0))
+
+        return names.once(("group", cells.total.scope), look)
+
+    def own(self, number: int, names: Named) -> Column:
         """For each order what its name has in the sum, or, for sums of what is there, what it would bring along."""
         cells = self.cells[number]
-        member = vc.Truths(self.pairs.member.all.take(row) > 0)
-        lost = cells.lost.take(row) > 0
-        held = vc.numbers(cells.amount.take(row), cells.factor, lost if lost.any() else None)
-        nothing = vc.constant(0)
-        if not member.data.all():
-            nothing = self._run(_Empty(account, symbol), cells.step)
-        amount = vc.picked(member, held, nothing)
-        missing = amount.missing
-        if cells.total.scope != "line":
-            lacking = cells.groups.of(symbol) < 0
-            missing = vc.joined(missing, lacking if lacking.any() else None)
-            kept = vc.constant(0)
-            amount = (
-                vc.picked(member, kept, amount)
-                if cells.total.mode in ("still", "linear")
-                else vc.picked(member, amount, kept)
-            )
-        assert isinstance(amount, vc.Numbers)
-        return vc.Numbers(amount.data, amount.factor, amount.low, amount.high, vc.joined(missing, amount.missing))
+        if cells.total.scope == "line":
+            found = vc.picked(names.member, self._held(cells, names), self._brought(cells, names))
+        elif cells.total.mode in ("still", "linear"):
+            found = vc.picked(names.member, vc.constant(0), self._brought(cells, names))
+        else:
+            found = vc.picked(names.member, self._held(cells, names), vc.constant(0))
+        return found if cells.total.scope == "line" else vc.lacking(found, self._group(cells, names).lacking)
+
+    @staticmethod
+    def _held(cells: Cells, names: Named) -> vc.Numbers:
+        """What is held of each order's name has in the sum."""
+        lost = _some(cells.lost.take(names.row) > 0) if cells.gaps else None
+        return vc.numbers(cells.amount.take(names.row), cells.factor, lost)
+
+    def _brought(self, cells: Cells, names: Named) -> vc.Numbers:
+        """What a name of which nothing is held brings along."""
+        if names.once("all held", lambda: bool(names.member.data.all())):
+            return vc.constant(0)
+        return self._run(_Empty(names.account, names.symbol), cells.step)
+
+
+def _some(missing: vc.Mask) -> vc.Mask:
+    """What is missing, None where that is nothing."""
+    return missing if missing is not None and missing.any() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The group of each order's name by number, and where there is none."""
+
+    number: Ints
+    lacking: vc.Mask
 
 
 @dataclass(slots=True)

@@ -181,6 +181,8 @@ def times(one: Numbers, other: Numbers) -> Numbers:
         signed = one if other.data > 0 else negated(one)
         return Numbers(signed.data, factor, signed.low, signed.high, signed.missing)
     missing = joined(one.missing, other.missing)
+    if 0 in (one.low, other.low) and (one.low == one.high == 0 or other.low == other.high == 0):
+        return Numbers(0, 1, 0, 0, missing)
     corners = (one.low * other.low, one.low * other.high, one.high * other.low, one.high * other.high)
     low, high = min(corners), max(corners)
     if _fits(low, high):
@@ -296,15 +298,23 @@ _HOLDS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def _alike(found: Any) -> Any:
+    """Truth values; one where all are alike, so that what follows costs nothing."""
+    if not isinstance(found, np.ndarray):
+        return bool(found)
+    held = np.count_nonzero(found)
+    return held > 0 if held in (0, found.size) else found
+
+
 def compared(op: str, one: Numbers, other: Numbers) -> Truths:
     """A comparison of numbers."""
     left, right = _aligned(one, other)
-    return Truths(_HOLDS[op](left.data, right.data), joined(left.missing, right.missing))
+    return Truths(_alike(_HOLDS[op](left.data, right.data)), joined(left.missing, right.missing))
 
 
 def same(one: Words, other: Words) -> Truths:
     """Whether texts are equal."""
-    return Truths(one.data == other.data, joined(one.missing, other.missing))
+    return Truths(_alike(one.data == other.data), joined(one.missing, other.missing))
 
 
 def opposite(one: Truths) -> Truths:
@@ -314,18 +324,27 @@ def opposite(one: Truths) -> Truths:
 
 def both(one: Truths, other: Truths) -> Truths:
     """The second is looked at only where the first holds, as `and` does."""
-    data = one.data & other.data
-    return Truths(data, _looked_at(one, one.data, other))
+    if isinstance(one.data, bool) and one.missing is None:
+        return other if one.data else one
+    if other.data is True and other.missing is None:
+        return one
+    return Truths(one.data & other.data, _looked_at(one, one.data, other))
 
 
 def either(one: Truths, other: Truths) -> Truths:
     """The second is looked at only where the first does not hold, as `or` does."""
-    data = one.data | other.data
-    return Truths(data, _looked_at(one, opposite(one).data, other))
+    if isinstance(one.data, bool) and one.missing is None:
+        return one if one.data else other
+    if other.data is False and other.missing is None:
+        return one
+    return Truths(one.data | other.data, _looked_at(one, opposite(one).data, other))
 
 
 def _looked_at(one: Truths, where: Any, other: Truths) -> Mask:
-    return one.missing if other.missing is None else joined(one.missing, where & other.missing)
+    """What is missing once the second was looked at `where` the first leaves it open."""
+    if other.missing is None or where is False:
+        return one.missing
+    return joined(one.missing, other.missing if where is True else where & other.missing)
 
 
 def picked(condition: Truths, yes: Column, no: Column) -> Column:

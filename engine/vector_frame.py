@@ -10,8 +10,7 @@ Before: `vector_copies.py`, `vector_orders.py`. After: `vector_book.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ from lexorder.engine.vector_code import Level, NotVectorError
 from lexorder.engine.vector_columns import Column, Flags, Ints
 from lexorder.engine.vector_copies import Copy
 from lexorder.engine.vector_old import OldOrders
-from lexorder.engine.vector_orders import Asked, canonical
-from lexorder.engine.vector_pairs import held_column
+from lexorder.engine.vector_orders import Asked, canonical, looked_up, written
+from lexorder.engine.vector_pairs import Named
 from lexorder.engine.vector_tables import UNKNOWN as STRANGE
 
 _PRICES = ("order.price", "order.stop_price")
@@ -42,7 +41,8 @@ UNKNOWN, NOBODY = -2, -1
 class Frame:
     """Some orders as one form sees them. `things` has the numbers of their accounts, instruments, traders, strategies.
 
-    `places` are their places among all that were asked, `row` those of what is held of their names.
+    `places` are their places among all that were asked, `row` those of what is held of their names; `alike` has the
+    facts in which they do not differ.
     """
 
     copy: Copy
@@ -53,6 +53,16 @@ class Frame:
     cells: RunningCells | None = None
     old: OldOrders | None = None
     traders: bool = False
+    alike: dict[str, Column] = field(default_factory=dict)
+    _named: Named | None = None
+
+    @property
+    def named(self) -> Named:
+        """The names of the orders."""
+        if self._named is None:
+            things = self.things
+            self._named = Named(self.copy.pairs, self.row, things[Level.ACCOUNT], things[Level.INSTRUMENT])
+        return self._named
 
     def index(self, level: Level) -> Ints:
         """For each order its instrument, account, trader or strategy."""
@@ -75,9 +85,13 @@ class Frame:
         things = {level: numbers.take(mine) for level, numbers in self.things.items()}
         return Frame(self.copy, self.asked, self.places.take(mine), things, self.row.take(mine))
 
+    def _order(self, name: str) -> Column:
+        found = self.alike.get(name)
+        return vc.taken(self.asked.column(name, self.copy.tables), self.places) if found is None else found
+
     def _position(self, name: str) -> Column:
         if name == "position.before.quantity":
-            return held_column(self.copy.pairs, self.copy.pairs.now, self.row)
+            return self.named.held(self.copy.pairs.now)
         return vc.taken(self.copy.pairs.fact(name), self.row)
 
     def _fills(self, term: Term, kinds: tuple[str, ...]) -> Column:
@@ -85,25 +99,24 @@ class Frame:
 
     def _cell(self, number: int) -> Column:
         assert self.cells is not None
-        return self.cells.sum(number, self.row, self.things[Level.ACCOUNT], self.things[Level.INSTRUMENT])
+        return self.cells.sum(number, self.named)
 
     def _own(self, number: int) -> Column:
         assert self.cells is not None
-        return self.cells.own(number, self.row, self.things[Level.ACCOUNT], self.things[Level.INSTRUMENT])
+        return self.cells.own(number, self.named)
 
     def _total(self, number: int, others: bool) -> Column:
         assert self.old is not None
-        account, symbol = self.things[Level.ACCOUNT], self.things[Level.INSTRUMENT]
-        return self.old.sum(number, self.row, (account, symbol), others)
+        return self.old.sum(number, self.named, others)
 
 
 _READ: dict[str, Callable[..., Column]] = {
-    "order": lambda f, name: vc.taken(f.asked.column(name, f.copy.tables), f.places),
-    "now": lambda f: held_column(f.copy.pairs, f.copy.pairs.now, f.row),
-    "low": lambda f: held_column(f.copy.pairs, f.copy.pairs.low, f.row),
-    "high": lambda f: held_column(f.copy.pairs, f.copy.pairs.high, f.row),
+    "order": Frame._order,
+    "now": lambda f: f.named.held(f.copy.pairs.now),
+    "low": lambda f: f.named.held(f.copy.pairs.low),
+    "high": lambda f: f.named.held(f.copy.pairs.high),
     "orders": lambda f: vc.numbers(f.copy.pairs.orders.all.take(f.row)),
-    "member": lambda f: vc.Truths(f.copy.pairs.member.all.take(f.row) > 0),
+    "member": lambda f: f.named.member,
     "position": Frame._position,
     "fills": Frame._fills,
     "cell": Frame._cell,
@@ -129,7 +142,7 @@ def admitted(asked: Asked, copies: Sequence[Copy]) -> list[Frame] | None:
             plain &= mine[level] > (UNKNOWN if level is Level.TRADER else NOBODY)
         plain &= ~copy.odd.take(np.maximum(mine[Level.ACCOUNT], 0))
         working = copy.holdings.identifiers()
-        if working:
+        if working and not (written(identifiers) and working.keys().isdisjoint(identifiers)):
             plain &= np.array([isinstance(i, str) and i not in working for i in identifiers], dtype=np.bool_)
     places = np.nonzero(plain & _priced(asked))[0]
     return [_frame(copy, asked, places, mine) for copy, mine in zip(copies, numbers, strict=True)]
@@ -152,12 +165,10 @@ def _numbers(copy: Copy, level: Level, asked: Asked, name: str) -> Ints:
     absent = index.get(str(default), unknown) if default is not None else NOBODY
     if texts is None:
         return np.full(asked.size, absent, dtype=np.int64)
-    find = index.get
-    try:
-        found = list(map(find, texts, repeat(unknown)))
-    except TypeError:
-        found = [find(text, unknown) if isinstance(text, str) else UNKNOWN for text in texts]
-    if level in (Level.TRADER, Level.STRATEGY) and None in texts:
+    if written(texts):
+        return looked_up(index, texts, unknown)
+    found = [index.get(text, unknown) if isinstance(text, str) else UNKNOWN for text in texts]
+    if level in (Level.TRADER, Level.STRATEGY):
         found = [absent if text is None else number for text, number in zip(texts, found, strict=True)]
     return np.array(found, dtype=np.int64)
 

@@ -22,7 +22,7 @@ from lexorder.engine.terms import Aggregate, Literal
 from lexorder.engine.units import COUNT
 from lexorder.engine.vector_code import Level, NotVectorError
 from lexorder.engine.vector_columns import INT64, Column, Flags, Ints
-from lexorder.engine.vector_pairs import Pairs, Rows
+from lexorder.engine.vector_pairs import Named, Pairs, Rows
 from lexorder.engine.vector_terms import Around, Num, Terms
 
 
@@ -38,7 +38,10 @@ class Sought:
 
 @dataclass(slots=True)
 class Kept:
-    """One total. `share` by row and `sum` by account and group are times `factor`; `lost` marks what is not known."""
+    """One total. `share` by row and `sum` by account and group are times `factor`; `lost` marks what is not known.
+
+    `gaps` says whether anything is not known.
+    """
 
     sought: Sought
     around: Around
@@ -52,6 +55,7 @@ class Kept:
     total: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unsure: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     cell: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    gaps: bool = False
 
 
 class OldOrders:
@@ -148,6 +152,7 @@ class OldOrders:
                 self._start(kept)
                 kept.factor = 0
                 self._add_up(kept, every, np.ones(len(accounts), dtype=np.bool_))
+            kept.gaps = bool(kept.lost.any() or kept.unsure.any())
 
     def _renumbered(self, scope: str, before: dict[str, tuple[Ints, Ints]]) -> bool:
         """Whether groups have other numbers than before."""
@@ -294,21 +299,33 @@ class OldOrders:
 
     # ---- for orders ----------------------------------------------------------------------------------------
 
-    def sum(self, number: int, row: Ints, names: tuple[Ints, Ints], others: bool) -> Column:
-        """For each order (its row, account and instrument) the total of its group, perhaps of the others alone."""
+    def sum(self, number: int, names: Named, others: bool) -> Column:
+        """For each order the total of its group, perhaps of the others alone."""
         kept = self.kept[number]
-        member = self.pairs.member.all.take(row) > 0
-        lost = kept.lost.take(row) & member
-        share = np.where(member, kept.share.take(row), 0)
+        own = names.once(("own", number), lambda: self._own(kept, names))
         if kept.sought.scope == "line":
-            whole = vc.numbers(share, kept.factor, lost if lost.any() else None)
-            return vc.constant(0) if others else whole
-        cell = self._cells(kept.sought.scope, *names)
-        unsure = kept.unsure.take(cell) | (cell < 0)
-        total = vc.numbers(kept.total.take(cell), kept.factor, unsure if unsure.any() else None)
+            return vc.constant(0) if others else own
+        total = names.once(("total", number), lambda: self._total(kept, names))
         if others:
-            return vc.plus(total, vc.negated(vc.numbers(share, kept.factor)))
+            return vc.plus(total, vc.negated(vc.Numbers(own.data, own.factor, own.low, own.high)))
         return total
+
+    @staticmethod
+    def _own(kept: Kept, names: Named) -> vc.Numbers:
+        """What the name of each order has in the total."""
+        member = names.member.data
+        lost = kept.lost.take(names.row) & member if kept.gaps else None
+        share = np.where(member, kept.share.take(names.row), 0)
+        return vc.numbers(share, kept.factor, lost if lost is not None and lost.any() else None)
+
+    def _total(self, kept: Kept, names: Named) -> vc.Numbers:
+        """The total of the group of each order's name."""
+        scope = kept.sought.scope
+        cell = names.once(("cell", scope), lambda: self._cells(scope, names.account, names.symbol))
+        unsure = names.once(("no group", scope), lambda: cell < 0)
+        if kept.gaps:
+            unsure = unsure | kept.unsure.take(cell)
+        return vc.numbers(kept.total.take(cell), kept.factor, unsure if unsure.any() else None)
 
 
 def _one_by_one(data: Sequence[int], gone: Sequence[bool], place: Sequence[int], factor: int, size: int) -> vc.Numbers:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import repeat
 from types import NoneType
 from typing import Any
 
@@ -25,12 +26,14 @@ from lexorder.engine.rule import Facts
 from lexorder.engine.symbols import is_canonical
 from lexorder.engine.units import Kind
 from lexorder.engine.vector_columns import Column, Flags, Ints
-from lexorder.engine.vector_tables import ENTITY_LEVEL, NUMERIC, Tables, integer_of, made
+from lexorder.engine.vector_tables import ENTITY_LEVEL, NUMERIC, Tables, integer_of
 
 DIGITS_MAX = 18
 """Characters of a number read in bulk; longer ones are left to the border."""
 _IDENTIFIERS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._/:#@^=+-]{0,63}\n)*")
 _PRICED = ("limit", "stop_limit")
+_STRANGE, _ABSENT = -1, -2
+"""The codes of a word that is not known, and of none."""
 
 
 @dataclass(slots=True)
@@ -47,11 +50,12 @@ class Asked:
         if name not in self.columns:
             default = tables.vocabulary.names[name].default
             level = ENTITY_LEVEL["instrument" if name == "order.symbol" else name.split(".")[1]]
-            known = tables.tables[level].index
-            texts = [default if t is None else t for t in self.texts.get(name, [None] * self.size)]
-            self.columns[name] = made(
-                "w", [tables.word(t) if isinstance(t, str) and t in known else None for t in texts]
-            )
+            texts = self.texts.get(name, [None] * self.size)
+            if default is not None:
+                texts = [default if t is None else t for t in texts]
+            data = looked_up(tables.key_words(level), texts, _STRANGE)
+            strange = data == _STRANGE
+            self.columns[name] = vc.Words(data, strange if strange.any() else None)
         return self.columns[name]
 
     def doubt(self, where: Flags) -> None:
@@ -93,13 +97,30 @@ def _read(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -
 def _keep(name: str, values: Sequence[Any], asked: Asked) -> None:
     """Texts as they are; anything else than a text is doubtful."""
     asked.texts[name] = values
-    if not set(map(type, values)) <= {str, NoneType}:
+    if not written(values) and not set(map(type, values)) <= {str, NoneType}:
         asked.doubt(np.array([v is not None and not isinstance(v, str) for v in values], dtype=np.bool_))
+
+
+def written(values: Sequence[Any]) -> bool:
+    """Whether all are texts; joining them asks each, at the speed of C."""
+    try:
+        "".join(values)
+    except TypeError:
+        return False
+    return True
+
+
+def looked_up(codes: Mapping[Any, int], values: Sequence[Any], other: int) -> Ints:
+    """The code of each value, `other` for those that have none."""
+    try:
+        return np.fromiter(map(codes.get, values, repeat(other)), dtype=np.int64, count=len(values))
+    except TypeError:  # something that cannot be a key at all
+        return np.array([codes.get(v, other) if isinstance(v, str | None) else other for v in values], dtype=np.int64)
 
 
 def _absent(values: Sequence[Any]) -> Flags:
     """Where nothing is given."""
-    if None not in values:
+    if written(values) or None not in values:
         return np.zeros(len(values), dtype=np.bool_)
     return np.array([v is None for v in values], dtype=np.bool_)
 
@@ -208,14 +229,10 @@ def _parsed(texts: Sequence[str], scale: int) -> tuple[Ints, Flags]:
 def _words(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -> Column:
     """Codes of enumeration words; unknown ones are doubtful."""
     default = None if declared.default is None else tables.word(str(declared.default))
-    code: dict[Any, int] = {None: -2, **{word: tables.word(word) for word in declared.unit.values}}
-    try:
-        found = [code.get(v, -1) for v in values]
-    except TypeError:  # something that is no word at all
-        found = [code.get(v, -1) if v is None or isinstance(v, str) else -1 for v in values]
-    data = np.array(found, dtype=np.int64)
-    asked.doubt(data == -1)
-    absent = data == -2
+    codes: dict[Any, int] = {None: _ABSENT, **{word: tables.word(word) for word in declared.unit.values}}
+    data = looked_up(codes, values, _STRANGE)
+    asked.doubt(data == _STRANGE)
+    absent = data == _ABSENT
     if not absent.any():
         return vc.Words(data)
     if default is None:

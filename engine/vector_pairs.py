@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import repeat
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ DENSE_MAX = 20_000_000
 SYMBOL_BITS = 32
 """A pair is found by its account's number, then its instrument's."""
 Pair = tuple[str, str]
+T = TypeVar("T")
 
 
 class Holdings(Protocol):
@@ -247,6 +248,33 @@ def reader(tables: Tables, name: str) -> Any:
         return tables.word(str(found)) if kind == "w" and found is not None else found
 
     return read
+
+
+@dataclass(slots=True)
+class Named:
+    """The names that orders are in: rows, accounts, instruments, and what was worked out of these once for all sums."""
+
+    pairs: Pairs
+    row: Ints
+    account: Ints
+    symbol: Ints
+    _known: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: Any, work: Callable[[], T]) -> T:
+        """What `work` gives, or gave for this key before."""
+        if key not in self._known:
+            self._known[key] = work()
+        found: T = self._known[key]
+        return found
+
+    @property
+    def member(self) -> vc.Truths:
+        """Whether sums over positions count what is held of the name."""
+        return self.once("member", lambda: vc.Truths(self.pairs.member.all.take(self.row) > 0))
+
+    def held(self, column: Grown) -> vc.Numbers:
+        """A quantity of what is held; missing where it is not known."""
+        return self.once(id(column), lambda: held_column(self.pairs, column, self.row))
 
 
 @dataclass(slots=True)

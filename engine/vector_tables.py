@@ -143,6 +143,7 @@ class Tables:
         self.vocabulary = vocabulary
         self.derived = derived
         self.words: dict[str, int] = {}
+        self._key_words: dict[Level, dict[str, int]] = {}
         self.was_one = self.one_currency
         self.single_version = 0
         self._single: dict[tuple[Any, ...], Held] = {}
@@ -169,6 +170,13 @@ class Tables:
     def word(self, text: str) -> int:
         """The code of a text."""
         return self.words.setdefault(text, len(self.words))
+
+    def key_words(self, level: Level) -> Mapping[str, int]:
+        """The codes of the keys of a level."""
+        known, index = self._key_words.get(level), self.tables[level].index
+        if known is None or len(known) != len(index):
+            known = self._key_words[level] = {key: self.word(key) for key in index}
+        return known
 
     # ---- what has changed ----------------------------------------------------------------------------
 

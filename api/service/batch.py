@@ -3,35 +3,36 @@
 In: `{"mode": …, "orders": […]}`. Out: one decision for each order, in order. Modes: `cumulative` decides order after
 order, each approved one counting for those behind it, and leaves them working; `independent` decides each as if it were
 the only one and leaves nothing; `basket` decides all orders of an account together, all or none. Guaranteed: a batch is
-decided in slices, each recorded before anything is answered; other requests are answered between slices. Refused by
-`Problem`: too many orders, an unknown mode, an order that cannot be read (naming its place). Why slices: ten thousand
-orders at once would keep every other caller waiting. Before: `orders.py`. After: `app.py`.
+decided in slices, each recorded before anything is answered; other requests are answered between slices. Independent
+orders are cleared by columns first; those that are not are decided one by one behind them, each with its evidence.
+Refused by `Problem`: too many orders, an unknown mode, an order that cannot be read (naming its place). Why slices: ten
+thousand orders at once would keep every other caller waiting, and the evidence of a refusal takes as long as clearing
+a hundred orders. Before: `batch_slices.py`, `orders.py`. After: `app.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lexorder.api.service.order_columns import Columns, columns_of
+from lexorder.api.service.batch_slices import Batch, Written, by_account, cut, head_of, record_of
+from lexorder.api.service.order_columns import columns_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, of_error
 from lexorder.api.service.reserving import leaves_working
 from lexorder.api.service.strict_json import loads
-from lexorder.api.service.views import plain_view, sees_all, view_bytes
-from lexorder.api.service.wire import decision_bytes, encode, plain_approval
-from lexorder.engine.approved import Approved
+from lexorder.api.service.views import sees_all
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk
-from lexorder.engine.errors import LexorderError, SnapshotError
+from lexorder.engine.errors import LexorderError
 from lexorder.engine.rule import Facts
 from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.vector import Answer, VectorBook
+from lexorder.engine.vector import VectorBook
 
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
@@ -40,11 +41,28 @@ PATH = "/v1/orders/check-batch"
 MODES = ("cumulative", "independent", "basket")
 SLICE = {"cumulative": 50, "independent": 2500, "basket": 1}
 """Orders (for `basket`: accounts) decided between two looks at other requests."""
+SINGLES = 16
+"""Independent orders that are decided one by one between two such looks."""
 
 
 class _Body(msgspec.Struct):
     orders: list[msgspec.Raw]
     mode: str = "cumulative"
+
+
+@dataclass(slots=True)
+class _Run:
+    """A batch on its way: for whom, what was written, which records are not durable yet, the number of the last."""
+
+    batch: Batch
+    principal: Principal
+    written: Written
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    last: int = -1
+
+
+Decide = Callable[[_Run, Sequence[int]], tuple[Sequence[int], Sequence[int]]]
+"""Decides a slice: the places that are decided now, and which of these (by their place in the slice) now work."""
 
 
 class BatchCheck:
@@ -59,72 +77,124 @@ class BatchCheck:
 
     async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
         """The whole answer."""
-        raw = scope.get("body", b"")
-        found = columns_of(raw)
-        data = {"mode": "independent", "orders": found.rows} if found is not None else loads(raw)
-        if not isinstance(data, dict) or not isinstance(data.get("orders"), list):
-            raise Problem(422, "wrong-shape", "The body must be an object with a list `orders`.")
-        mode = data.get("mode", "cumulative")
-        if mode not in MODES:
-            raise Problem(422, "unknown-mode", f"`mode` is one of {', '.join(MODES)}.")
-        if not 1 <= len(data["orders"]) <= self.service.settings.batch_max:
-            raise Problem(422, "batch-size", f"A batch has 1 to {self.service.settings.batch_max} orders.")
-        parts = msgspec.json.decode(raw, type=_Body).orders
-        return await self._decided(_Batch(mode, data["orders"], parts, found), principal)
-
-    async def _decided(self, batch: _Batch, principal: Principal) -> bytes:
-        service = self.service
-        self._permit(batch.rows, principal)
-        orders = [] if batch.mode == "independent" else self._read(batch.rows)
-        written = Written(len(batch.rows))
-        waiting: list[asyncio.Future[None]] = []
-        last = -1
-        for places in _slices(batch, orders):
-            service.ready()
-            started = time.perf_counter()
-            now = service.floor.advance()
-            if batch.mode == "independent":
-                reserved: list[int] = []
-                self._independent(batch, places, written)
-            else:
-                decide = self._cumulative if batch.mode == "cumulative" else self._basket
-                reserved = decide([orders[n] for n in places], places, written)
-            body = _record(now, principal, batch.part(places, written), reserved)
-            record, durable = service.journal.take("batch", batch.mode, "", body)
-            durable.add_done_callback(lambda done: done.cancelled() or done.exception())
-            waiting.append(durable)
-            last = record.seq
-            service.metrics.batch(len(places), time.perf_counter() - started)
-            await asyncio.sleep(0)
-        for durable in waiting:
+        batch = self._asked(scope.get("body", b""))
+        self._permit(batch, principal)
+        run = _Run(batch, principal, Written(batch.size))
+        if batch.mode == "independent":
+            await self._independent(run)
+        else:
+            await self._together(run)
+        for durable in run.waiting:
             await durable
+        written, shard = run.written, self.service.settings.shard
         answers = written.full if sees_all(principal.role) else written.views()
         head = f'{{"mode":"{batch.mode}","count":{len(answers)},"approved":{written.approved},"decisions":['
-        tail = f'],"recorded":{{"shard":{service.settings.shard},"seq":{last}}}}}'
+        tail = f'],"recorded":{{"shard":{shard},"seq":{run.last}}}}}'
         return b"".join((head.encode(), b",".join(answers), tail.encode()))
 
-    def _permit(self, rows: Sequence[Any], principal: Principal) -> None:
-        """Every order is an object, for an account of the caller's. Raises Problem."""
+    # ---- what was asked --------------------------------------------------------------------------
+
+    def _asked(self, body: bytes) -> Batch:
+        """The batch of a body. Raises Problem."""
+        found = columns_of(body)
+        if found is not None:
+            self._sized(found.size)
+            return Batch("independent", found.raw, columns=found)
+        data = loads(body)
+        if not isinstance(data, dict) or not isinstance(data.get("orders"), list):
+            raise Problem(422, "wrong-shape", "The body must be an object with a list `orders`.")
+        mode, rows = data.get("mode", "cumulative"), data["orders"]
+        if mode not in MODES:
+            raise Problem(422, "unknown-mode", f"`mode` is one of {', '.join(MODES)}.")
+        self._sized(len(rows))
         for n, row in enumerate(rows):
             if not isinstance(row, dict):
                 raise Problem(422, "wrong-shape", "An order must be a JSON object.", where=f"orders[{n}]")
+        return Batch(mode, msgspec.json.decode(body, type=_Body).orders, rows)
+
+    def _sized(self, orders: int) -> None:
+        most = self.service.settings.batch_max
+        if not 1 <= orders <= most:
+            raise Problem(422, "batch-size", f"A batch has 1 to {most} orders.")
+
+    def _permit(self, batch: Batch, principal: Principal) -> None:
+        """Every order is for an account of the caller's. Raises Problem."""
         if principal.accounts is not None:
-            for account in {str(row.get("account")) for row in rows}:
+            for account in batch.accounts():
                 self.service.access.permit_account(principal, account)
 
-    def _read(self, rows: Sequence[dict[str, Any]]) -> list[Facts]:
+    def _read(self, batch: Batch, places: Sequence[int]) -> list[Facts]:
+        """Some orders as facts. Raises Problem."""
         found = []
-        for n, row in enumerate(rows):
+        for n, row in zip(places, batch.rows(places), strict=True):
             try:
                 found.append(self.service.floor.reader.read(row))
             except LexorderError as error:
-                raise self._at(error, n) from None
+                problem = of_error(error, self._words)
+                raise Problem(problem.status, problem.code, problem.detail, where=f"orders[{n}]") from None
         return found
 
-    def _at(self, error: LexorderError, place: int) -> Problem:
-        """The problem of one order of a batch."""
-        problem = of_error(error, self._words)
-        return Problem(problem.status, problem.code, problem.detail, where=f"orders[{place}]")
+    # ---- slices ----------------------------------------------------------------------------------
+
+    async def _step(self, run: _Run, places: Sequence[int], decide: Decide) -> Sequence[int]:
+        """Decide and record one slice, then let others go first; the places that were decided."""
+        service = self.service
+        service.ready()
+        started = time.perf_counter()
+        now = service.floor.advance()
+        decided, reserved = decide(run, places)
+        if decided:
+            body = record_of(head_of(now, run.principal.id, reserved), run.batch, decided, run.written)
+            record, durable = service.journal.take("batch", run.batch.mode, "", body)
+            durable.add_done_callback(lambda done: done.cancelled() or done.exception())
+            run.waiting.append(durable)
+            run.last = record.seq
+            service.metrics.batch(len(decided), time.perf_counter() - started)
+        await asyncio.sleep(0)
+        return decided
+
+    async def _independent(self, run: _Run) -> None:
+        """Each as if it were the only one: what columns clear, and then the others."""
+        rest: list[int] = []
+        for places in cut(range(run.batch.size), SLICE["independent"]):
+            cleared = set(await self._step(run, places, self._cleared))
+            rest += [place for place in places if place not in cleared]
+        for places in cut(rest, SINGLES):
+            await self._step(run, places, self._one_by_one)
+
+    async def _together(self, run: _Run) -> None:
+        """Orders that count for each other."""
+        orders = self._read(run.batch, range(run.batch.size))
+        basket = run.batch.mode == "basket"
+
+        def decide(run: _Run, places: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+            mine = [orders[n] for n in places]
+            return places, (self._basket if basket else self._cumulative)(mine, places, run.written)
+
+        slices = by_account(orders) if basket else cut(range(len(orders)), SLICE["cumulative"])
+        for places in slices:
+            await self._step(run, places, decide)
+
+    # ---- deciding --------------------------------------------------------------------------------
+
+    def _cleared(self, run: _Run, places: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """Those that both vectorised forms clear; none while a halt or a doubtful feed may concern them."""
+        floor = self.service.floor
+        assert isinstance(places, range)
+        columns = run.batch.part(places)
+        if floor.states.halted or floor.doubts or "id" not in columns:
+            return (), ()
+        found: list[int] = []
+        for cleared in self._columns().cleared(columns):
+            found += run.written.put_all(places.start, cleared)
+        self._count("approve", "", len(found))
+        return sorted(found), ()
+
+    def _one_by_one(self, run: _Run, places: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """Each by itself, with evidence."""
+        for place, order in zip(places, self._read(run.batch, places), strict=True):
+            self._put(place, self.service.floor.decide((order,)), run.written)
+        return places, ()
 
     def _cumulative(self, orders: list[Facts], places: Sequence[int], written: Written) -> list[int]:
         """Order after order; the places (in the slice) of those that now work."""
@@ -134,8 +204,7 @@ class BatchCheck:
             if decision.approved and leaves_working(order):
                 floor.reserve(order)
                 reserved.append(n)
-            written.put(place, decision)
-            self._count(decision.outcome.value, decision.reason)
+            self._put(place, decision, written)
         return reserved
 
     def _basket(self, orders: list[Facts], places: Sequence[int], written: Written) -> list[int]:
@@ -152,30 +221,6 @@ class BatchCheck:
             floor.reserve(orders[n])
         return leaving
 
-    def _independent(self, batch: _Batch, places: Sequence[int], written: Written) -> None:
-        """Each as if it were the only one; by columns unless a halt or a doubtful feed concerns them."""
-        floor = self.service.floor
-        rows = batch.rows[places[0] : places[-1] + 1]
-        if floor.states.halted or floor.doubts:
-            answers: Sequence[Answer] = [floor.decide((order,)) for order in self._read(rows)]
-        elif batch.columns is not None:
-            answers = self._columns().decide_columns(batch.columns.part(range(places[0], places[-1] + 1)))
-        else:
-            names = dict.fromkeys(name for row in rows for name in row)
-            answers = self._columns().decide_columns({name: [row.get(name) for row in rows] for name in names})
-        passed = 0
-        for place, answer in zip(places, answers, strict=True):
-            if isinstance(answer, Approved):
-                passed += 1
-                written.full[place] = answer.encoded()
-            elif isinstance(answer, SnapshotError):
-                raise self._at(answer, place)
-            else:
-                written.put(place, answer)
-                self._count(answer.outcome.value, answer.reason)
-        written.approved += passed
-        self._count("approve", "", passed)
-
     def _columns(self) -> VectorBook:
         """The vectorised form of the desk there is now."""
         desk = self.service.floor.standing
@@ -183,73 +228,11 @@ class BatchCheck:
             self._vector, self._key, self._book = VectorBook(desk), desk, desk.book
         return self._vector
 
+    def _put(self, place: int, decision: Decision, written: Written) -> None:
+        """One decision, counted."""
+        written.put(place, decision)
+        self._count(decision.outcome.value, decision.reason)
+
     def _count(self, outcome: str, reason: str, orders: int = 1) -> None:
         if orders:
             self.service.metrics.decided(outcome, reason, "", orders)
-
-
-class Written:
-    """The decisions of a batch as bytes: in full, and the traders' views of those that are more than an approval."""
-
-    def __init__(self, size: int) -> None:
-        self.full: list[bytes] = [b""] * size
-        self.seen: dict[int, bytes] = {}
-        self.approved = 0
-
-    def put(self, place: int, decision: Decision) -> None:
-        """One decision."""
-        self.approved += decision.approved
-        self.full[place] = decision_bytes(decision)
-        if not plain_approval(decision):
-            self.seen[place] = view_bytes(decision)
-
-    def views(self) -> list[bytes]:
-        """All as a trader may see them."""
-        return [self.seen.get(n) or plain_view(full) for n, full in enumerate(self.full)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was asked: the mode, the orders as data, as the bytes they came in, and as columns where they are plain."""
-
-    mode: str
-    rows: Sequence[Any]
-    raw: Sequence[msgspec.Raw]
-    columns: Columns | None = None
-
-    def part(self, places: Sequence[int], written: Written) -> _Slice:
-        """The slice of these places, decided."""
-        kept = places[:1] if self.mode == "basket" else places
-        seen = {n: view for n, place in enumerate(kept) if (view := written.seen.get(place)) is not None}
-        return _Slice(self.mode, [self.raw[n] for n in places], [written.full[n] for n in kept], seen)
-
-
-def _slices(batch: _Batch, orders: Sequence[Facts]) -> Iterator[Sequence[int]]:
-    """The places of orders that are decided in one go."""
-    if batch.mode != "basket":
-        size, count = SLICE[batch.mode], len(batch.rows)
-        yield from (range(start, min(start + size, count)) for start in range(0, count, size))
-        return
-    by_account: dict[str, list[int]] = {}
-    for n, order in enumerate(orders):
-        by_account.setdefault(str(order["order.account"]), []).append(n)
-    yield from by_account.values()
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Places of a batch decided in one go, with the orders as they came and the decisions as they leave."""
-
-    mode: str
-    orders: Sequence[msgspec.Raw]
-    decisions: Sequence[bytes]
-    seen: Mapping[int, bytes]
-
-
-def _record(now: str, principal: Principal, part: _Slice, reserved: list[int]) -> bytes:
-    by = encode(principal.id).decode()
-    head = f'{{"now":"{now}","by":{by},"mode":"{part.mode}","reserved":{reserved},"orders":['
-    raw = b",".join(bytes(order) for order in part.orders)
-    shown = b",".join(b'"%d":%b' % pair for pair in part.seen.items())
-    views = (b',"shown":{', shown, b"}") if shown else ()
-    return b"".join((head.encode(), raw, b'],"decisions":[', b",".join(part.decisions), b"]", *views, b"}"))
