@@ -57,7 +57,7 @@ class ChildProcess:
         self._wire: Connection | None = None
 
     def warm(self) -> None:
-        """Start the process. Raises ChildClosed."""
+        """Start the process. Raises ChildClosed, ChildLost."""
         with self._turn:
             self._started()
 
@@ -112,15 +112,22 @@ class ChildProcess:
             if self.process is not None and self._wire is not None and self.process.is_alive():
                 return self._wire
             self._ended()
-            context = mp.get_context("spawn")
-            ours, theirs = context.Pipe()
-            self.process = context.Process(
-                target=self._target, args=(theirs, *self._given), daemon=True, name=self.name
-            )
-            self.process.start()
+            self.process, self._wire = self._begun()
+            return self._wire
+
+    def _begun(self) -> tuple[mp.process.BaseProcess, Connection]:
+        """A new process and our end of its pipe. Raises ChildLost when there is no room for one."""
+        context = mp.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=self._target, args=(theirs, *self._given), daemon=True, name=self.name)
+        try:
+            process.start()
+        except OSError as error:
+            ours.close()
+            raise ChildLost(type(error).__name__) from None
+        finally:
             theirs.close()
-            self._wire = ours
-            return ours
+        return process, ours
 
     def _end(self) -> None:
         with self._life:

@@ -126,6 +126,20 @@ def test_an_answer_too_many_is_not_that_of_the_next_job(child):
     well(child, 9)
 
 
+def test_a_process_that_cannot_be_started_gives_no_answer_and_the_next_one_does(child, monkeypatch):
+    def full(_process: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    child.process.kill()
+    until(lambda: not child.process.is_alive())
+    with monkeypatch.context() as patched:
+        patched.setattr("multiprocessing.process.BaseProcess.start", full)
+        for _ in range(2):
+            with pytest.raises(ChildLost, match="BlockingIOError"):
+                ask(child, "plain")
+    well(child, 4)
+
+
 def test_jobs_of_several_threads_wait_for_their_turn(child):
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(lambda n: ask(child, "plain", n), range(40))) == [1000 + n for n in range(40)]
