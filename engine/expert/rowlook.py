@@ -51,8 +51,10 @@ class Look:
     symbol: str
     order: Facts
     valued: Any = None
+    worked: dict[tuple[str, int, str], tuple[Fraction, Fraction]] = field(default_factory=dict)
     _seen: Projection | None = None
     _subjects: dict[str, Subject] = field(default_factory=dict)
+    _points: dict[tuple[str, str], Point] = field(default_factory=dict)
 
     @property
     def seen(self) -> Projection:
@@ -89,12 +91,20 @@ class Look:
 
     def value(self, cell: Cell) -> Value:
         """The exact value of a cell that is one term. Raises MissingFactError."""
-        subject = self.subject(cell.entity)
-        stack: tuple[Subject, ...] = (account_subject(self.seen), subject)
-        if cell.leaf.frame != "subject":
-            stack = (*stack, self.subject(cell.leaf.frame))
-        found = self.live.readers.value(cast(Term, cell.leaf.term), Point(self.seen, stack, {}, DERIVED))
-        return Fraction(bool(found)) if cell.leaf.what == "counted" else found
+        leaf = cell.leaf
+        key = (cell.entity, leaf.frame)
+        at = self._points.get(key) or self._point(key)
+        found = self.live.readers.value(cast(Term, leaf.term), at)
+        return Fraction(bool(found)) if leaf.what == "counted" else found
+
+    def _point(self, key: tuple[str, str]) -> Point:
+        """Where terms of a rule's subject are read, or inside it at the order or the ordered name."""
+        entity, frame = key
+        stack: tuple[Subject, ...] = (account_subject(self.seen), self.subject(entity))
+        if frame != "subject":
+            stack = (*stack, self.subject(frame))
+        made = self._points[key] = Point(self.seen, stack, {}, DERIVED)
+        return made
 
     def reading(self, entity: str) -> Reading:
         """Where sums are read for a rule's subject."""

@@ -21,6 +21,7 @@ from lexorder.engine.expert.rowplan import Cell, RowPlan, places
 from lexorder.engine.expert.rowvalues import Bounds
 from lexorder.engine.expert.worst import convex_share, linear_share, mixed_share
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import BUY, MissingFactError
 from lexorder.engine.subjects import account_subject
 from lexorder.engine.terms import Aggregate, Term
@@ -28,6 +29,8 @@ from lexorder.engine.terms import Aggregate, Term
 Units = tuple[int, int] | None
 Atoms = tuple[Atom, ...]
 Exact = tuple[Fraction, Fraction]
+_Named = tuple[Look, Ends | None]
+"""What a name of an account is read with."""
 _SHARES = {"old": linear_share, "others": convex_share, "others-mixed": mixed_share}
 
 
@@ -64,13 +67,17 @@ class Running:
 
 @dataclass(slots=True)
 class Sums:
-    """The sums of one account that were asked for, by cell, and how much of the account's log they have seen."""
+    """The sums of one account that were asked for, by cell, and how much of the account's log they have seen.
+
+    `again` are names whose shares may be known now, though nothing was logged of them.
+    """
 
     running: dict[int, Running] = field(default_factory=dict)
     stamp: tuple[Any, ...] = ()
     seen: int = 0
     facts_version: int = -1
     expires: datetime | None = None
+    again: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -113,8 +120,8 @@ class Summing:
         times = {n: self.bounds.scales[m] // older.bounds.scales[n] for n, m in same.items()}
         for account, sums in older._accounts.items():
             known = {same[n]: running.times(times[n]) for n, running in sums.running.items() if n in same}
-            kept = {n: running for n, running in known.items() if not any(running.unknown.values())}
-            self._accounts[account] = replace(sums, running=kept)
+            fine = {symbol for r in known.values() for symbol, (_, share) in r.shares.items() if share is None}
+            self._accounts[account] = replace(sums, running=known, again=sums.again | fine)
         atoms = {number: self._numbers.get(atoms) for atoms, number in older._numbers.items()}
         for key, valued in older._valued.items():
             exact = {m: both for n, both in valued.exact.items() if (m := atoms[n]) is not None}
@@ -133,11 +140,13 @@ class Summing:
         if sums.stamp != stamp or (sums.expires is not None and live.snapshot.time > sums.expires):
             sums.running.clear()
             sums.expires = None
-        elif sums.seen != len(state.log):
-            for symbol in dict.fromkeys(state.log[sums.seen :]):
-                ends = ends_of(state, symbol)
+            sums.again = frozenset()
+        elif sums.seen != len(state.log) or sums.again:
+            touched, sums.again = dict.fromkeys((*state.log[sums.seen :], *sums.again)), frozenset()
+            for symbol in touched:
+                name = self._name(state, symbol, sums)
                 for number, running in sums.running.items():
-                    self._update(running, self.cells[number], (state, symbol, ends), sums)
+                    self._update(running, self.cells[number], symbol, name)
         if sums.facts_version != state.facts_version:
             for number in self.personal:
                 sums.running.pop(number, None)
@@ -150,11 +159,11 @@ class Summing:
         if found is None:
             found = sums.running[cell.number] = Running()
             for symbol in state.symbols():
-                self._update(found, cell, (state, symbol, ends_of(state, symbol)), sums)
+                self._update(found, cell, symbol, self._name(state, symbol, sums))
         return found
 
     def own(self, cell: Cell, look: Look, ends: Ends | None) -> int | None:
-        """The share of the ordered name alone."""
+        """The share of one name alone; None when it is not known."""
         if ends is None:
             return None
         try:
@@ -164,9 +173,18 @@ class Summing:
 
     # ---- working out -------------------------------------------------------------------------------
 
-    def _update(self, running: Running, cell: Cell, name: tuple[Account, str, Ends | None], sums: Sums) -> None:
-        state, symbol, ends = name
+    def _name(self, state: Account, symbol: str, sums: Sums) -> _Named | None:
+        """A name to be summed; None when the account has nothing of it any more."""
         if symbol not in state.positions and not state.working_of.get(symbol):
+            return None
+        look = Look(self.live, state, symbol, {"order.symbol": symbol, "order.account": state.id})
+        until = self.valued_of(look).expires
+        if until is not None:
+            sums.expires = until if sums.expires is None else min(sums.expires, until)
+        return look, ends_of(state, symbol)
+
+    def _update(self, running: Running, cell: Cell, symbol: str, name: _Named | None) -> None:
+        if name is None:
             running.put(symbol, None, None)
             return
         group: Any = ""
@@ -175,21 +193,7 @@ class Summing:
             if not isinstance(group, str) or not group:
                 running.put(symbol, None, None)  # in no group: no subject counts it
                 return
-        running.put(symbol, group, self._share(cell, state, symbol, ends, sums))
-
-    def _share(self, cell: Cell, state: Account, symbol: str, ends: Ends | None, sums: Sums | None) -> int | None:
-        if ends is None:
-            return None
-        look = Look(self.live, state, symbol, {"order.symbol": symbol, "order.account": state.id})
-        until = self.valued_of(look).expires
-        if sums is not None and until is not None:
-            sums.expires = until if sums.expires is None else min(sums.expires, until)
-        try:
-            if cell.leaf.what == "term":
-                return self._settled(cell, look, ends)
-            return self._moving(cell, look, ends)
-        except MissingFactError:
-            return None
+        running.put(symbol, group, self.own(cell, *name))
 
     def _settled(self, cell: Cell, look: Look, ends: Ends) -> int | None:
         """A sum that no fill changes."""
@@ -220,7 +224,7 @@ class Summing:
             return self.bounds.exact(cell, share)
         total = up * ends.held
         for order in look.state.working_of.get(look.symbol, ()):
-            none, each = working_values(cell.leaf.atoms, order, look, cell.entity)
+            none, each = self._working(cell, order, look)
             start, step = self.bounds.exact(cell, none), self.bounds.exact(cell, each)
             if start is None or step is None:
                 return None
@@ -228,6 +232,13 @@ class Summing:
             slope = step + (up if order["working_order.side"] == BUY else -up)
             total += start + max(0, slope * quantity.numerator)
         return total
+
+    def _working(self, cell: Cell, order: Facts, look: Look) -> Exact:
+        """What a working order adds, unfilled and for each share; cells of the same atoms ask for the same."""
+        key = (str(order["working_order.id"]), self._atoms[cell.number], cell.entity)
+        if key not in look.worked:
+            look.worked[key] = working_values(cell.leaf.atoms, order, look, cell.entity)
+        return look.worked[key]
 
     # ---- unit values -------------------------------------------------------------------------------
 

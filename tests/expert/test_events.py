@@ -141,13 +141,35 @@ def test_only_touched_names_are_worked_out_again(monkeypatch):
     )
     pair.agree(order())
     seen: list[str] = []
-    real = Summing._share
+    real = Summing._update
 
-    def noting(summing, cell, state, symbol, *more):
+    def noting(summing, running, cell, symbol, name):
         seen.append(symbol)
-        return real(summing, cell, state, symbol, *more)
+        real(summing, running, cell, symbol, name)
 
-    monkeypatch.setattr(Summing, "_share", noting)
+    monkeypatch.setattr(Summing, "_update", noting)
     pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction(101)}))
     pair.agree(order())
+    assert set(seen) == {"BETA"}
+
+
+def test_finer_scales_carry_the_sums_over(monkeypatch):
+    pair = Pair(
+        simple("account.after.cash >= 0 and sum(abs(position.after.value)) <= 2 * account.nav", "account"),
+        world(positions=[position(s, 7) for s in SYMBOLS], working_orders=[working("W", "COCO", "buy", 3)]),
+    )
+    pair.agree(order())
+    rows = pair.expert.rows
+    seen: list[str] = []
+    real = Summing._update
+
+    def noting(summing, running, cell, symbol, name):
+        seen.append(symbol)
+        real(summing, running, cell, symbol, name)
+
+    monkeypatch.setattr(Summing, "_update", noting)
+    pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction("101.0625")}))
+    for quantity in (1, 50, 100, 1_000):
+        pair.agree(order(quantity=quantity))
+    assert pair.expert.rows is not rows  # the mark needs finer scales
     assert set(seen) == {"BETA"}
