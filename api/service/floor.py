@@ -18,6 +18,7 @@ from typing import Any
 from lexorder.api.service.feed_events import Known, Told, events_of
 from lexorder.api.service.feeds import EVERY_FEED, Feeds, reads
 from lexorder.api.service.limit_book import Limits
+from lexorder.api.service.open_breaches import BEGUN, ENDED, OpenBreaches
 from lexorder.api.service.override_book import Overrides
 from lexorder.api.service.reserving import working_order
 from lexorder.api.service.rule_books import RuleBooks
@@ -54,6 +55,7 @@ class Floor:
         self.books = RuleBooks(vocabulary)
         self.limits = Limits(vocabulary)
         self.overrides = Overrides()
+        self.breaches = OpenBreaches()
         self.desk: Desk | None = None
         self.doubts: dict[str, str] = {}
         self._doubted: dict[tuple[str, ...], tuple[Report, ...]] = {}
@@ -69,6 +71,8 @@ class Floor:
             "rulebook": self._rulebook,
             "limit": self._limit,
             "trading-state": self._state,
+            BEGUN: self.breaches.begin,
+            ENDED: self.breaches.end,
         }
 
     # ---- time ------------------------------------------------------------------------------------

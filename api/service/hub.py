@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from lexorder.api.service.open_breaches import KINDS as BREACHES
 from lexorder.api.service.roles import Role
+from lexorder.api.service.views import withheld
 from lexorder.engine.ledger.record import Record
 
 TOPICS: Mapping[str, frozenset[str]] = {
     "decisions": frozenset({"decision", "batch", "override", "rebalance"}),
-    "breaches": frozenset({"decision", "batch"}),
+    "breaches": frozenset({"decision", "batch", *BREACHES}),
     "state": frozenset({"trading-state", "rulebook", "limit", "snapshot", "gap", "outage"}),
     "feeds": frozenset({"events"}),
 }
@@ -40,7 +42,7 @@ class Reader:
 
     def wants(self, record: Record) -> bool:
         """Whether the record is for this reader."""
-        if not topic_of(record, self.topics):
+        if not topic_of(record, self.topics) or withheld(self.role, record.kind, record.body):
             return False
         if self.accounts is None:
             return True
@@ -66,4 +68,8 @@ class Hub:
 def topic_of(record: Record, topics: Collection[str]) -> str:
     """The first of these topics that a record belongs to, empty for none."""
     fitting = (topic for topic, kinds in TOPICS.items() if topic in topics and record.kind in kinds)
-    return next((topic for topic in fitting if topic != "breaches" or BREACHED in record.body), "")
+    return next((topic for topic in fitting if topic != "breaches" or _breaks(record)), "")
+
+
+def _breaks(record: Record) -> bool:
+    return record.kind in BREACHES or BREACHED in record.body

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.metadata import version as installed
 from itertools import chain
 
@@ -78,6 +78,9 @@ class Metrics:
         # Published from the start: an absent kill switch would look like one that is off.
         self._states: dict[tuple[str, ...], int] = {("firm", "REDUCING"): 0, ("firm", "HALTED"): 0}
         self._rulebook = ("", 0)
+        self._breaches: dict[tuple[str, ...], int] = {}
+        self._changes: dict[tuple[str, ...], int] = {("begun",): 0, ("ended",): 0}
+        self._monitor = (0, 0.0, False, 0)
         self._rebalances: dict[tuple[str, ...], Histogram] = {}
         self._cut: dict[tuple[str, ...], int] = {}
         self._build = (installed("lexorder"), platform.python_version())
@@ -169,6 +172,19 @@ class Metrics:
         """Say which rule book is active, by its hash, and how many rules it has."""
         self._rulebook = (hash_, rules)
 
+    def breaches(self, counts: Mapping[tuple[str, str], int], begun: int, ended: int) -> None:
+        """Say how many breaches of holdings are open, by rule and severity, and how many began and ended so far."""
+        found: dict[tuple[str, ...], int] = {}
+        for (rule, severity), count in sorted(counts.items()):
+            key = (rule, severity) if len(found) < NAMES_MAX else (OTHER, severity)
+            found[key] = found.get(key, 0) + count
+        self._breaches = found
+        self._changes = {("begun",): begun, ("ended",): ended}
+
+    def monitor(self, behind: int, lag_s: float, *, failed: bool, looks: int) -> None:
+        """Say how many accounts the monitor has not looked at since they changed, and since when."""
+        self._monitor = (behind, lag_s, failed, looks)
+
     def rebalance(self, outcome: str, seconds: float) -> None:
         """Count one rebalance that ended."""
         _histogram(self._rebalances, outcome, REBALANCE_BOUNDS).observe(seconds)
@@ -249,10 +265,20 @@ class Metrics:
         hash_, rules = self._rulebook
         yield numbers("lexorder_rulebook_info", self.shard, {(hash_,): 1} if hash_ else {})
         yield self._one("lexorder_rulebook_rules", rules)
+        yield from self._monitor_figures()
         yield durations("lexorder_rebalance_seconds", self.shard, list(self._rebalances.items()))
         yield self._one("lexorder_rebalances_running", self.rebalances_running)
         yield numbers("lexorder_build_info", self.shard, {self._build: 1})
         yield self._one("lexorder_metrics_source_errors_total", self._source_errors)
+
+    def _monitor_figures(self) -> Iterator[Metric]:
+        behind, lag, failed, looks = self._monitor
+        yield numbers("lexorder_breaches_open", self.shard, self._breaches)
+        yield numbers("lexorder_breach_changes_total", self.shard, self._changes)
+        yield self._one("lexorder_monitor_behind_accounts", behind)
+        yield self._one("lexorder_monitor_lag_seconds", lag)
+        yield self._one("lexorder_monitor_failed", int(failed))
+        yield self._one("lexorder_monitor_looks_total", looks)
 
 
 class _Alone(CollectorRegistry):

@@ -2,9 +2,9 @@
 
 In: a fresh floor and a ledger; the folder of the first rule book. Out: the floor as the records make it. Guaranteed:
 of what came before the latest snapshot only what outlives a snapshot is read (books, limits, trading states,
-overrides); from the snapshot on every record is applied in order; the clock runs on from the last record. Refused:
-LedgerError; a record the floor cannot take means a ledger of another version and stops the start. Before: `floor.py`.
-After: `service.py`, `replay.py`.
+overrides, breaches); from the snapshot on every record is applied in order; the clock runs on from the last record.
+Refused: LedgerError; a record the floor cannot take means a ledger of another version and stops the start. Before:
+`floor.py`. After: `service.py`, `replay.py`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import msgspec
 
 from lexorder.api.service.floor import Floor
+from lexorder.api.service.open_breaches import KINDS as BREACHES
 from lexorder.api.service.rule_books import read_folder
 from lexorder.engine.ledger.record import Record
 
-LASTING = ("rulebook", "limit", "trading-state", "override")
+LASTING = ("rulebook", "limit", "trading-state", "override", *BREACHES)
 """Kinds of records that outlive a snapshot."""
 
 SYSTEM = "system"

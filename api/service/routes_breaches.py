@@ -1,126 +1,142 @@
-"""`GET /v1/breaches`: every requirement that does not hold now, over all accounts the caller may see.
+"""`GET /v1/breaches`: every requirement that does not hold now, and when each began and ended.
 
-In: which accounts. Out: findings, most severe first, with observed, limit and margin. Guaranteed: requirements that
-nobody can judge are listed as undecided, not left out; rules for compliance alone are shown to compliance alone; what
-was not looked at within `LONGEST_S` is never called sound: `next` names the account to go on after. Refused by
-`Problem`: 403 `account-not-permitted`, 503. Before: `utilisation.py`, `views.py`. After: `app.py`.
+In: which accounts, or which part of the history. Out: what the monitor found, most severe first, with observed, limit
+and margin, since when and because of what; or the records of beginnings and ends, oldest first. Guaranteed: what nobody
+can judge is listed as undecided, not left out; rules for compliance alone are shown to compliance alone; an account
+that was not looked at since it last changed is named under `behind` and never called sound. Refused by `Problem`: 403
+`account-not-permitted`, 404 `no-ledger` (for the history), 422 `bad-time`, 503. Why it answers at once: the monitor has
+looked already; whoever asks right after a change is waited for, `wait` seconds at most. Before: `monitoring.py`,
+`breach_history.py`, `views.py`. After: `app.py`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from lexorder.api.service.access import require
-from lexorder.api.service.background import Background, give_way
+from lexorder.api.service.breach_history import PAGE_MAX, Wanted, history, time_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.service import Service, visible
-from lexorder.api.service.utilisation import Use, covering, today, uses
+from lexorder.api.service.utilisation import Use
 from lexorder.api.service.views import sees_all
-from lexorder.engine.names import Vocabulary
-from lexorder.engine.rule import Audience, Phase, Rule, Severity
-from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.snapshot import Snapshot
-from lexorder.engine.verdict import Status
+from lexorder.engine.rule import Severity
 
-RANK = {Severity.HARD: 0, Severity.SOFT: 1, Severity.WARN: 2}
+RANK = {severity.value: number for number, severity in enumerate((Severity.HARD, Severity.SOFT, Severity.WARN))}
 LISTED_MAX = 10_000
-LONGEST_S = 10.0
-"""Seconds one answer looks for breaches; at least one account is always looked at."""
+NAMED_MAX = 100
+"""Accounts listed by name under `behind`; `behind_count` counts all of them."""
+
+WAIT_S, WAIT_MAX_S = 1.0, 10.0
+
+OPENED = ("account", "rule", "title", "severity", "subject", "reason", "observed", "limit", "margin")
+"""What an item has from the record that began it, where nobody has looked since a start."""
 
 Name = Annotated[str | None, Query(max_length=200)]
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What was found, and the last account looked at when there are more."""
-
-    found: tuple[Use, ...]
-    accounts: int
-    last: str | None
 
 
 def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter(prefix="/v1", tags=["limits"])
-    background = Background()
 
     @routes.get("/breaches")
     async def get_breaches(  # noqa: PLR0917  each is a name in the query
         who: Annotated[Principal, Depends(require("/v1/breaches"))],
         account: Name = None,
         rule: Name = None,
-        after: Name = None,
         undecided: bool = True,
-        limit: Annotated[int, Query(ge=1, le=LISTED_MAX)] = 1000,
+        wait: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = WAIT_S,
+        ended: Annotated[bool, Query(description="the history instead: records of beginnings and ends")] = False,
+        since: Annotated[str | None, Query(alias="from", max_length=64)] = None,
+        until: Annotated[str | None, Query(alias="to", max_length=64)] = None,
+        cursor: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        limit: Annotated[int, Query(ge=1, le=LISTED_MAX)] = PAGE_MAX,
     ) -> dict[str, Any]:
         """What is broken now, working orders counted in every fill state. `undecided=false` leaves those out.
 
-        Accounts are looked at in the order of their ids, for ten seconds; `after` goes on where `next` says.
+        Accounts that changed a moment ago are looked at first, for `wait` seconds; those nobody has looked at since are
+        `behind`. With `ended=true`, `from` or `to`: when breaches began and ended, oldest first; `next` is the `cursor`
+        of the next page.
         """
         service.ready()
         if account is not None:
             service.access.permit_account(who, account)
-        desk = service.floor.standing
-        snapshot, book = desk.snapshot, desk.book
-        accounts = visible(who, snapshot.accounts if account is None else [account])
-        ahead = [a for a in accounts if after is None or a > after]
-        looked = await background.run(lambda: look(snapshot, service.vocabulary, book, ahead))
-        full = sees_all(who.role)
-        wanted = [u for u in looked.found if _wanted(u, rule, undecided=undecided, full=full)]
-        return {
-            "time": snapshot.time.isoformat(),
-            "snapshot_hash": snapshot.hash,
-            "accounts": looked.accounts,
-            "count": len(wanted),
-            "items": [use.shown() for use in wanted[:limit]],
-            "next": looked.last,
-        }
+        if ended or since is not None or until is not None:
+            wanted = Wanted(account, rule, time_of(since), time_of(until), who.accounts, who.role)
+            return await history(service, wanted, cursor, limit)
+        return await _now(service, who, account, wait, _Filter(rule, undecided, limit))
 
     return routes
 
 
-def _wanted(use: Use, rule: str | None, *, undecided: bool, full: bool) -> bool:
-    if not full and use.rule.audience is not Audience.EVERYONE:
-        return False
-    return (rule is None or use.rule.id == rule) and (undecided or use.finding.status is not Status.UNDECIDED)
+class _Filter:
+    """Which items are shown, and how many."""
+
+    def __init__(self, rule: str | None, undecided: bool, limit: int) -> None:
+        self.rule = rule
+        self.undecided = undecided
+        self.limit = limit
+
+    def takes(self, item: Mapping[str, Any]) -> bool:
+        """Whether an item is one of them."""
+        return (self.rule is None or item["rule"] == self.rule) and (self.undecided or item["status"] != "undecided")
 
 
-def look(snapshot: Snapshot, vocabulary: Vocabulary, book: RuleBook, accounts: Sequence[str]) -> Looked:
-    """The breaches of accounts in their order, most severe first, for as long as there is time."""
-    rules = book.on(today(snapshot))
-    watched = [r for r in rules if r.require is not None and r.for_each != "order" and _is_watched(r)]
-    found: list[Use] = []
-    number, last, end = 0, None, time.monotonic() + LONGEST_S
-    for number, account in enumerate(accounts, start=1):
-        mine = [_covering(each, snapshot, account) for each in (watched, rules)]
-        found += _broken(snapshot, vocabulary, account, mine)
-        if time.monotonic() >= end and number < len(accounts):
-            last = account
-            break
-    return Looked(tuple(sorted(found, key=_rank)), number, last)
+async def _now(service: Service, who: Principal, account: str | None, wait: float, chosen: _Filter) -> dict[str, Any]:
+    """What is open or undecided, and who is behind."""
+    monitor = service.monitor
+    number = monitor.told
+    known = service.floor.standing.accounts
+    accounts = [a for a in visible(who, known if account is None else [account]) if a in known and monitor.owns(a)]
+    behind = await monitor.catch_up(accounts, number, wait)
+    service.ready()  # it may have stopped meanwhile
+    desk = service.floor.standing
+    full = sees_all(who.role)
+    items = [item for a in accounts for item in items_of(service, a, full=full) if chosen.takes(item)]
+    items.sort(key=_rank)
+    return {
+        "time": desk.time.isoformat(),
+        "snapshot_hash": desk.hash,
+        "accounts": len(accounts) - len(behind),
+        "behind": behind[:NAMED_MAX],
+        "behind_count": len(behind),
+        "count": len(items),
+        "items": items[: chosen.limit],
+        "next": None,
+    }
 
 
-def _broken(snapshot: Snapshot, vocabulary: Vocabulary, account: str, rules: Iterable[Sequence[Rule]]) -> Iterable[Use]:
-    for use in uses(snapshot, vocabulary, account, *rules):
-        give_way()
-        if use.broken:
-            yield use
+def items_of(service: Service, account: str, *, full: bool) -> Iterator[dict[str, Any]]:
+    """What is broken or undecided of an account, as far as somebody in this role may know: from memory."""
+    opened = service.floor.breaches.of.get(account, {})
+    monitor = service.monitor
+    found, rules = monitor.found.get(account), monitor.rules
+    if found is None:
+        yield from (_opened(body) for body in opened.values() if full or body["audience"] == "everyone")
+        return
+    for key, finding in found.items():
+        rule = rules.get(key[0])
+        if rule is not None and (full or rule.audience.value == "everyone"):
+            shown = Use(account, rule, finding).shown()
+            yield {**shown, **_begun(opened.get(key)), "as_of": monitor.looked[account].isoformat()}
 
 
-def _covering(rules: Iterable[Rule], snapshot: Snapshot, account: str) -> list[Rule]:
-    return [rule for rule in rules if covering(rule, snapshot, [account])]
+def _opened(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An open breach that nobody has looked at since a start, as it was when it began."""
+    nothing = {"status": "breach", "headroom": None, "used": None, "why": ""}
+    return {**{key: body[key] for key in OPENED}, **nothing, **_begun(body), "as_of": body["now"]}
 
 
-def _rank(use: Use) -> tuple[bool, int, str, str, str]:
-    undecided = use.finding.status is Status.UNDECIDED
-    return undecided, RANK[use.rule.severity], use.account, use.rule.id, use.finding.subject
+def _begun(body: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Since when, and because of what; nothing of what is only undecided."""
+    if body is None:
+        return {"since": None, "cause": None, "changes": []}
+    changes: Sequence[str] = body["changes"]
+    return {"since": body["now"], "cause": body["cause"], "changes": changes}
 
 
-def _is_watched(rule: Rule) -> bool:
-    """Whether a rule says something about a book that nobody trades in: all but those for rebalances or signals."""
-    return bool(rule.phases & {Phase.MONITOR, Phase.PRE_TRADE})
+def _rank(item: Mapping[str, Any]) -> tuple[bool, int, str, str, str]:
+    undecided = item["status"] == "undecided"
+    return undecided, RANK[item["severity"]], item["account"], item["rule"], item["subject"]

@@ -37,6 +37,7 @@ def router(service: Service) -> APIRouter:
             "time": desk.time.isoformat(),
             "rulebook": desk.book.hash,
             "doubts": service.floor.doubts,
+            "monitor": service.monitor.status(),
             "warm": service.warming is not None and service.warming.done(),
         }
 

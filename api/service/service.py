@@ -26,6 +26,7 @@ from lexorder.api.service.journal import Journal, Keeper, NoLedger, unavailable
 from lexorder.api.service.key_sets import KeySet
 from lexorder.api.service.keys import KeyStore, first_key
 from lexorder.api.service.metrics import Metrics
+from lexorder.api.service.monitoring import Monitor
 from lexorder.api.service.oidc import Issuer, Tokens
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
@@ -35,9 +36,10 @@ from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
+from lexorder.api.service.sharding import shard_of
 from lexorder.api.service.traces import from_environment as traces_of_environment
 from lexorder.api.service.warming import warm
-from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_stream
+from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_monitor, watch_stream
 from lexorder.engine.desk import Desk, shipped_vocabulary
 from lexorder.engine.errors import LexorderError, UsageError
 from lexorder.engine.ledger.database import Database
@@ -78,6 +80,8 @@ class Service:
         watch_ledger(self.metrics, self.traces, self.journal, ledger)
         watch_feeds(self.metrics, lambda: self.floor)
         watch_stream(self.metrics, self.hub.readers)
+        self.monitor = Monitor(self, self._owns)
+        watch_monitor(self.metrics, self.monitor, lambda: self.floor)
         watch_heads(self.metrics, lambda: "" if self.heads is None else self.heads.problem)
         self.standing = False
         self._warmed: Desk | None = None
@@ -121,6 +125,7 @@ class Service:
         if self.heads is not None:
             await self.heads.start(self.settings.head_every_s)
         self.standing = True
+        self.monitor.start()
         self._warm()
 
     async def stop(self) -> None:
@@ -128,6 +133,7 @@ class Service:
         self.standing = False
         if self.warming is not None:
             self.warming.cancel()
+        await self.monitor.stop()
         self.access.stop()
         if self.heads is not None:
             await self.heads.stop()
@@ -181,7 +187,15 @@ class Service:
         record, durable = self.journal.take(kind, ref, account, msgspec.json.encode(body))
         await durable
         self._warm()
+        self.monitor.stir()
         return record
+
+    def _owns(self, account: str) -> bool:
+        """Whether this worker decides about an account, and therefore watches it."""
+        if self.settings.workers == 1:
+            return True
+        accounts = {} if self.floor.desk is None else self.floor.desk.accounts
+        return shard_of(accounts, account, self.settings.workers) == self.settings.shard
 
     def _warm(self) -> None:
         """Let a new desk work out in the background what first orders would wait for."""

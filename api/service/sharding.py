@@ -55,6 +55,12 @@ SOUGHT = re.compile(r"/v1/(orders/[^/]+/override|overrides/[^/]+(/\w+)?|rebalanc
 BY_ID = re.compile(r"/v1/decisions/(\d{1,3})-\d+(\.\d+)?")
 
 
+def shard_of(accounts: Mapping[str, Mapping[str, Any]], account: str, count: int) -> int:
+    """Which of `count` shards an account belongs to: that of its beneficial owner, where one is known."""
+    owner = accounts.get(account, {}).get("account.beneficial_owner", account)
+    return crc32(str(owner).encode()) % count
+
+
 class Sharding:
     """In front of the application of one worker. `app` answers here what is this worker's."""
 
@@ -68,8 +74,7 @@ class Sharding:
     def owner(self, account: str) -> int:
         """The shard of an account: that of its beneficial owner, where one is known."""
         desk = self.service.floor.desk
-        facts: Mapping[str, Any] = desk.accounts.get(account, {}) if desk is not None else {}
-        return crc32(str(facts.get("account.beneficial_owner", account)).encode()) % self.count
+        return shard_of({} if desk is None else desk.accounts, account, self.count)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -224,15 +229,16 @@ def _joined(parts: Sequence[Any], shards: Sequence[int]) -> Answer:
     if all(isinstance(part, list) for part in parts):
         return Answer.json([row for part in parts for row in part])
     merged = dict(parts[0])
-    for key in ("items", "decisions", "overrides", "breaches"):
+    for key in ("items", "decisions", "overrides", "behind"):
         if all(isinstance(part.get(key), list) for part in parts):
             merged[key] = [row for part in parts for row in part[key]]
     if "next" in merged:  # each worker goes on from a place of its own: ask it with `?shard=`
         told = zip(shards, parts, strict=True)
         left = {str(shard): part["next"] for shard, part in told if part.get("next") is not None}
         merged |= {"next": None, "next_by_worker": left}
-    if "count" in merged:
-        merged["count"] = sum(part["count"] for part in parts)
+    for key in ("count", "accounts", "behind_count"):
+        if all(isinstance(part.get(key), int) for part in parts):
+            merged[key] = sum(part[key] for part in parts)
     return Answer.json(merged)
 
 

@@ -4,7 +4,7 @@ In: a snapshot, rules, accounts. Out: one `Use` for each account and subject, ex
 (`engine/judge.py`) with the measures the rules read; working orders count in every fill state, as before a trade; what
 is missing makes a use undecided and is never left out. Refused: nothing. Why not the desk's evaluators: they answer
 about orders, and a limit that is only proposed is in none of them. Before: `engine/judge.py`, `engine/measuring.py`.
-After: `routes_limits.py`, `routes_breaches.py`.
+After: `routes_limits.py`, `noticing.py`, `routes_breaches.py`.
 """
 
 from __future__ import annotations

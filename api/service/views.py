@@ -8,15 +8,18 @@ After: `orders.py`, `batch.py`, `routes_decisions.py`, `stream.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from lexorder.api.service.open_breaches import KINDS as BREACHES
 from lexorder.api.service.roles import Role
 from lexorder.api.service.wire import encode, plain_approval, sorted_json
 from lexorder.engine import audience
 from lexorder.engine.decision import Decision
 from lexorder.engine.rule import Audience
+
+FOR_COMPLIANCE = b'"audience":"compliance"'
+"""In the body of a recorded breach: its rule is for compliance alone. No text can hold it, since quotes are escaped."""
 
 IN_FULL = frozenset({Role.ADMIN, Role.RISK_OFFICER, Role.APPROVER})
 """Who sees decisions in full."""
@@ -31,6 +34,11 @@ CONFIDENTIAL = ("shown", "withheld", "files")
 def sees_all(role: Role) -> bool:
     """Whether a role sees decisions in full."""
     return role in IN_FULL
+
+
+def withheld(role: Role, kind: str, body: bytes) -> bool:
+    """Whether a role may not even know of a record: a breach of a rule that is for compliance alone."""
+    return kind in BREACHES and FOR_COMPLIANCE in body and not sees_all(role)
 
 
 def view_of(decision: Decision) -> Mapping[str, object]:
@@ -53,14 +61,6 @@ def approval_view(account: str, order: str, time: str, rulebook_hash: str) -> by
         f'"outcome":"approve","passive":[],"reason":"","rulebook_hash":"{rulebook_hash}","time":"{time}",'
         '"undecided":[],"violations":[],"warnings":[]}'
     ).encode()
-
-
-_HIDDEN_PARTS = re.compile(rb'"hash":"[0-9a-f]{64}",|"snapshot_hash":"[0-9a-f]{64}",|"verdicts":\d+,')
-
-
-def plain_view(full: bytes) -> bytes:
-    """The view of a plain approval from its canonical bytes. Identifiers cannot hold a quote, so nothing else fits."""
-    return _HIDDEN_PARTS.sub(b"", full)
 
 
 def recorded_view(decision: Mapping[str, Any], shown: Mapping[str, Any] | None) -> Mapping[str, Any]:

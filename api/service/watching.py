@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from lexorder.api.service.feeds import Feeds
 from lexorder.api.service.journal import Journal
 from lexorder.api.service.metrics import OTHER, Metrics
+from lexorder.api.service.open_breaches import OpenBreaches
 from lexorder.api.service.traces import Traces
 from lexorder.engine.errors import LexorderError
 from lexorder.engine.ledger.ledger import Ledger
@@ -38,6 +39,27 @@ class Standing(Protocol):
     @property
     def doubts(self) -> Mapping[str, str]:
         """Why each that may not be relied on may not."""
+        ...
+
+
+class Looking(Protocol):
+    """What is asked of the monitor."""
+
+    begun: int
+    ended: int
+    looks: int
+
+    def status(self) -> dict[str, Any]:
+        """How it is."""
+        ...
+
+
+class Breached(Protocol):
+    """What is asked of the floor about breaches."""
+
+    @property
+    def breaches(self) -> OpenBreaches:
+        """The open ones."""
         ...
 
 
@@ -99,6 +121,17 @@ def watch_stream(metrics: Metrics, readers: Collection[Reading]) -> None:
     def asked(known: Metrics) -> None:
         known.subscribers = len(readers)
         known.queue("stream", max((reader.waiting.qsize() for reader in list(readers)), default=0))
+
+    metrics.before_render(asked)
+
+
+def watch_monitor(metrics: Metrics, monitor: Looking, floor: Callable[[], Breached]) -> None:
+    """Ask what is broken, and whether the monitor keeps up."""
+
+    def asked(known: Metrics) -> None:
+        status = monitor.status()
+        known.breaches(floor().breaches.counts(), monitor.begun, monitor.ended)
+        known.monitor(status["behind"], status["lag_s"], failed=status["state"] == "failed", looks=monitor.looks)
 
     metrics.before_render(asked)
 

@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import pytest
 
-from lexorder.api.service import routes_breaches
 from lexorder.api.service.utilisation import covering, today, uses
 from lexorder.engine.facts import load_snapshot
 from tests.service.house import House
@@ -84,18 +83,6 @@ def test_filters_and_the_length_of_the_list(shared):
     page = breaches(shared, "?limit=3")
     assert (page["count"], len(page["items"])) == (4, 3)
     assert shared.refused("GET", "/v1/breaches?limit=0") == (422, "invalid-request")
-
-
-def test_what_was_not_looked_at_is_not_called_sound(shared, monkeypatch):
-    held = [position("ACME", HALF + 1, account=a) for a in "AB"]
-    shared.post("/v1/snapshot", two_accounts(positions=held))
-    assert breaches(shared)["next"] is None
-    monkeypatch.setattr(routes_breaches, "LONGEST_S", -1.0)
-    first = breaches(shared)
-    assert ([b["account"] for b in first["items"]], first["accounts"], first["next"]) == (["A"], 1, "A")
-    second = breaches(shared, "?after=A")
-    assert ([b["account"] for b in second["items"]], second["accounts"], second["next"]) == (["B"], 1, None)
-    assert breaches(shared, "?after=B")["items"] == []
 
 
 @pytest.mark.parametrize("by", ["observer"])

@@ -269,6 +269,7 @@ def test_labels_are_those_of_the_list(metrics):
     metrics.rulebook("aa", 1)
     metrics.rebalance("traded", 1.0)
     metrics.cut("slow")
+    metrics.breaches({("r", "hard"): 1}, 1, 0)
     series = {name: family for family in FAMILIES.values() for name in family.series}
     seen = set()
     for family in text_string_to_metric_families(metrics.render().decode()):

@@ -1,0 +1,60 @@
+"""How slow work in a thread leaves the event loop its turn: short spells, with rests as long as others need them.
+
+In: calls of `step_aside` between small pieces of work. Out: nothing but time. Guaranteed: after at most `SPELL_S` of
+work comes a rest, short where the process is otherwise idle and `BUSY` spells long where it is not, so that orders keep
+most of the processor; while a spell lasts the interpreter changes threads every `SWITCH_S`, so that an order which
+comes in the middle of a long piece waits no longer than that for its turn. Refused: nothing.
+Why measured and not asked: how busy a process is shows in its processor time. Before: nothing. After: `monitoring.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SPELL_S = 0.002
+"""Processor seconds of work between two rests."""
+
+BUSY, IDLE = 19, 1
+"""Length of a rest in spells: a twentieth of the time is for this work when others work too, else half of it."""
+
+BUSY_SHARE = 0.25
+"""The share of a processor that others must use for the process to count as busy."""
+
+SWITCH_S = 0.0005
+
+
+class Pace:
+    """The pace of the thread that makes it; once `halt` is set the next `step_aside` raises."""
+
+    def __init__(self, halt: threading.Event) -> None:
+        self._halt = halt
+        self._own = time.thread_time()
+        self._all, self._wall = time.process_time(), time.perf_counter()
+
+    def step_aside(self) -> None:
+        """Rest when it is time to. Raises `InterruptedError` once halted."""
+        if self._halt.is_set():
+            raise InterruptedError
+        own = time.thread_time()
+        worked = own - self._own
+        if worked < SPELL_S:
+            return
+        everyone, wall = time.process_time(), time.perf_counter()
+        others = (everyone - self._all - worked) / max(wall - self._wall, SPELL_S)
+        self._own, self._all, self._wall = own, everyone, wall
+        time.sleep(worked * (BUSY if others > BUSY_SHARE else IDLE))
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """While this lasts, threads change places often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
