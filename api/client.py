@@ -3,7 +3,8 @@
 In: an address and a key. Out: typed answers. Guaranteed: an order check carries an idempotency key, so that sending it
 again after a lost connection gives the same decision; a call is only sent again when that does no more than sending it
 once; with several workers the owner of an account is asked itself. Refused: `ServiceError` with the service's code,
-`UnreachableError` when nobody answers. Before: `client_calls.py`, `client_risk_calls.py`. After: OMS, notebooks, bots.
+`UnreachableError` when nobody answers. Before: `client_calls.py`, `client_risk_calls.py`, `client_stream.py`. After:
+OMS, notebooks, bots.
 
     with Client("http://127.0.0.1:8000", key) as desk:
         if desk.check(order).approved: ...
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
@@ -36,6 +37,8 @@ from lexorder.api.client_models import (
     Taken,
     UnreachableError,
 )
+from lexorder.api.client_stream import BROKEN, BUSY, OPTIONS, PAUSE_S, TRIES, Following, problem_in
+from lexorder.engine.errors import UsageError
 
 __all__ = [
     "AsyncClient",
@@ -56,24 +59,36 @@ __all__ = [
 
 T = TypeVar("T")
 
-TRIES = 4
-"""Times a call is sent that may be sent again."""
-
-PAUSE_S = 0.1
-"""Pause before the second try; it doubles."""
-
 SHARDS = risk.shards()
-BUSY = frozenset({429, 503})
-"""Answers that mean: later."""
+
+PAUSE_MAX_S = 30.0
+"""The longest a service may make its caller wait between two tries."""
+
+NOTHING_DONE = frozenset(
+    {
+        "busy",
+        "issuer-keys-unreadable",
+        "keys-unreadable",
+        "not-ready",
+        "rules-process-lost",
+        "rules-timeout",
+        "server-busy",
+        "shard-apart",
+    }
+)
+"""Codes of 503 that say that nothing was done. Others leave it open: the ledger, another worker, a proxy between."""
 
 
 class _Common:
     """What both clients do alike."""
 
-    def __init__(self, address: str, key: str, shards: Mapping[int, str] | None = None) -> None:
+    def __init__(self, address: str, key: str, timeout_s: float) -> None:
+        if not key.isascii() or not key.isprintable() or not key.strip():
+            raise UsageError("bad-key", "A key is the text that was shown when it was made: `lx_…`.")
         self.address = address.rstrip("/")
+        self.timeout_s = timeout_s
         self.headers = {"authorization": f"Bearer {key}", "accept": "application/json"}
-        self.shards = dict(shards or {})
+        self.shards: dict[int, str] = {}
 
     def base(self, call: Call[Any]) -> str:
         """The address to ask: the owner's where it is known; a worker that is asked wrongly forwards."""
@@ -87,6 +102,8 @@ class _Common:
         if call.key:
             headers["idempotency-key"] = call.key
         found: dict[str, Any] = {"method": call.method, "url": self.base(call) + call.path, "params": dict(call.query)}
+        if call.longest_s > self.timeout_s:
+            found["timeout"] = httpx.Timeout(self.timeout_s, read=call.longest_s)
         if call.body is not None:
             headers["content-type"] = "application/json"
             found["content"] = msgspec.json.encode(call.body)
@@ -100,30 +117,56 @@ class _Common:
         wanted: Any = call.answer
         if wanted is bytes:
             return cast("T", answer.content)
-        return cast("T", msgspec.json.decode(answer.content, type=Any if wanted is None else wanted))
+        try:
+            return cast("T", msgspec.json.decode(answer.content, type=Any if wanted is None else wanted))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            words = "The answer is none of this service's: something between changed it."
+            raise ServiceError(answer.status_code, "unreadable-answer", words, {}) from None
 
     @staticmethod
     def pause(number: int, answer: httpx.Response | None) -> float:
-        """Seconds before the next try."""
+        """Seconds before the next try: what the service asks for, within reason."""
         told = "" if answer is None else answer.headers.get("retry-after", "")
-        return float(told) if told.isdigit() else PAUSE_S * 2**number
+        asked = float(told) if told.isdecimal() and told.isascii() else PAUSE_S * 2**number
+        return min(asked, PAUSE_MAX_S)
 
     @staticmethod
     def again(call: Call[Any], number: int, answer: httpx.Response | None) -> bool:
-        """Whether to try again: after no answer only what may be repeated, after 429 and 503 everything."""
+        """Whether to try again: what may be repeated, and whatever was not even begun."""
         if number + 1 >= TRIES:
             return False
-        return call.repeatable if answer is None else answer.status_code in BUSY
+        if answer is None:
+            return call.repeatable
+        if answer.status_code not in BUSY:
+            return False
+        return call.repeatable or answer.status_code == 429 or problem_of(answer).code in NOTHING_DONE
+
+    def door(self, shard: int | None) -> str:
+        """The address of the stream of a worker. Raises UsageError when there are several and none is named."""
+        if shard is None and len(self.shards) > 1:
+            words = f"Each worker numbers its own records: name one of the shards 0 to {len(self.shards) - 1}."
+            raise UsageError("shard-needed", words)
+        base = self.address if shard is None or shard not in self.shards else self.shards[shard]
+        return "ws" + base.removeprefix("http") + "/v1/stream"
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """What opens a stream."""
+        return {"Authorization": self.headers["authorization"]}
 
 
 class Client(_Common):
     """The client that waits. Use it in a `with` block, or close it."""
 
     def __init__(self, address: str, key: str, *, timeout_s: float = 30.0, direct: bool = True, **options: Any) -> None:
-        super().__init__(address, key)
+        super().__init__(address, key, timeout_s)
         self._http = httpx.Client(timeout=timeout_s, **options)
         if direct:
-            self.shards = _direct(self.address, self.send(SHARDS))
+            try:
+                self.shards = _direct(self.address, self.send(SHARDS))
+            except BaseException:
+                self.close()
+                raise
 
     def send(self, call: Call[T]) -> T:
         """The answer of a call. Raises ServiceError, UnreachableError."""
@@ -163,33 +206,42 @@ class Client(_Common):
     def follow(self, identifier: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Progress of a rebalance as it is made: (`progress`, step), at last (`result`, rebalance)."""
         request = self.request(calls.follow_rebalance(identifier))
-        with self._http.stream(**request) as answer:
-            if answer.status_code >= 400:
-                answer.read()
-                raise problem_of(answer)
-            yield from _events(answer.iter_lines())
+        event = ""
+        try:
+            with self._http.stream(**request) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise problem_of(answer)
+                for line in answer.iter_lines():
+                    event = line.removeprefix("event: ") if line.startswith("event: ") else event
+                    if line.startswith("data: "):
+                        yield event, msgspec.json.decode(line.removeprefix("data: "))
+        except httpx.HTTPError as error:
+            raise unreachable(error) from None
 
-    def stream(self, topics: Sequence[str] = ("decisions",), start: int | None = None) -> Iterator[Message]:
-        """Records of these topics, from a number on or from now on; goes on by itself after a broken connection."""
-        from websockets.exceptions import ConnectionClosed
+    def stream(
+        self, topics: Sequence[str] = ("decisions",), start: int | None = None, shard: int | None = None
+    ) -> Iterator[Message]:
+        """Records of these topics, from a number on or from now on; goes on by itself after a broken connection.
+
+        Numbers are those of one worker: with several, name its `shard`. Raises ServiceError, UnreachableError.
+        """
         from websockets.sync.client import connect
 
-        following = start
+        reader, address = Following(topics, start, shard), self.door(shard)
         while True:
-            with connect(_socket(self.address), additional_headers=_key(self.headers)) as socket:
-                socket.send(hello(topics, following))
-                try:
+            why: Exception | None = None
+            try:
+                with connect(address, additional_headers=self.credentials, **OPTIONS) as socket:
+                    socket.send(reader.hello())
                     for text in socket:
-                        message = read_message(text)
-                        if isinstance(message, int):
-                            following = message
+                        message = reader.took(text)
+                        if message is None:
                             break
-                        following = message.seq + 1
                         yield message
-                except ConnectionClosed:
-                    pass
-            if following is None:
-                raise UnreachableError("unreachable", "The stream broke before its first message.")
+            except BROKEN as error:
+                why = error
+            time.sleep(reader.ended(why))
 
     def close(self) -> None:
         """Close the connections."""
@@ -208,7 +260,7 @@ class AsyncClient(_Common):
     """The client that is awaited. Use it in an `async with` block, or close it."""
 
     def __init__(self, address: str, key: str, *, timeout_s: float = 30.0, **options: Any) -> None:
-        super().__init__(address, key)
+        super().__init__(address, key, timeout_s)
         self._http = httpx.AsyncClient(timeout=timeout_s, **options)
 
     async def find_shards(self) -> None:
@@ -255,37 +307,42 @@ class AsyncClient(_Common):
     async def follow(self, identifier: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Progress of a rebalance as it is made: (`progress`, step), at last (`result`, rebalance)."""
         request = self.request(calls.follow_rebalance(identifier))
-        async with self._http.stream(**request) as answer:
-            if answer.status_code >= 400:
-                await answer.aread()
-                raise problem_of(answer)
-            event = ""
-            async for line in answer.aiter_lines():
-                event = line.removeprefix("event: ") if line.startswith("event: ") else event
-                if line.startswith("data: "):
-                    yield event, msgspec.json.decode(line.removeprefix("data: "))
+        event = ""
+        try:
+            async with self._http.stream(**request) as answer:
+                if answer.status_code >= 400:
+                    await answer.aread()
+                    raise problem_of(answer)
+                async for line in answer.aiter_lines():
+                    event = line.removeprefix("event: ") if line.startswith("event: ") else event
+                    if line.startswith("data: "):
+                        yield event, msgspec.json.decode(line.removeprefix("data: "))
+        except httpx.HTTPError as error:
+            raise unreachable(error) from None
 
-    async def stream(self, topics: Sequence[str] = ("decisions",), start: int | None = None) -> AsyncIterator[Message]:
-        """Records of these topics, from a number on or from now on; goes on by itself after a broken connection."""
+    async def stream(
+        self, topics: Sequence[str] = ("decisions",), start: int | None = None, shard: int | None = None
+    ) -> AsyncIterator[Message]:
+        """Records of these topics, from a number on or from now on; goes on by itself after a broken connection.
+
+        Numbers are those of one worker: with several, name its `shard`. Raises ServiceError, UnreachableError.
+        """
         from websockets.asyncio.client import connect
-        from websockets.exceptions import ConnectionClosed
 
-        following = start
+        reader, address = Following(topics, start, shard), self.door(shard)
         while True:
-            async with connect(_socket(self.address), additional_headers=_key(self.headers)) as socket:
-                await socket.send(hello(topics, following))
-                try:
+            why: Exception | None = None
+            try:
+                async with connect(address, additional_headers=self.credentials, **OPTIONS) as socket:
+                    await socket.send(reader.hello())
                     async for text in socket:
-                        message = read_message(text)
-                        if isinstance(message, int):
-                            following = message
+                        message = reader.took(text)
+                        if message is None:
                             break
-                        following = message.seq + 1
                         yield message
-                except ConnectionClosed:
-                    pass
-            if following is None:
-                raise UnreachableError("unreachable", "The stream broke before its first message.")
+            except BROKEN as error:
+                why = error
+            await asyncio.sleep(reader.ended(why))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -306,29 +363,9 @@ def new_key() -> str:
     return secrets.token_urlsafe(18)
 
 
-def hello(topics: Sequence[str], start: int | None) -> bytes:
-    """The first message of a stream."""
-    return msgspec.json.encode({"topics": list(topics), **({} if start is None else {"from": start})})
-
-
-def read_message(text: str | bytes) -> Message | int:
-    """A message of the stream, or the number to go on from when the reader was too slow. Raises ServiceError."""
-    document = msgspec.json.decode(text)
-    if document.get("error") == "slow-reader":
-        return int(document["resume_from"])
-    if "status" in document and "code" in document:
-        raise ServiceError(document["status"], document["code"], document.get("detail", ""), document)
-    return msgspec.convert(document, Message)
-
-
 def problem_of(answer: httpx.Response) -> ServiceError:
     """The refusal an answer holds; `http-502` and the like for one that is not the service's."""
-    try:
-        document = msgspec.json.decode(answer.content)
-        code, detail = str(document["code"]), str(document.get("detail", document.get("title", "")))
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return ServiceError(answer.status_code, f"http-{answer.status_code}", answer.reason_phrase, {})
-    return ServiceError(answer.status_code, code, detail, document)
+    return problem_in(answer.status_code, answer.content, answer.reason_phrase)
 
 
 def unreachable(error: httpx.HTTPError) -> UnreachableError:
@@ -336,23 +373,7 @@ def unreachable(error: httpx.HTTPError) -> UnreachableError:
     return UnreachableError("unreachable", f"The service did not answer: {type(error).__name__}.")
 
 
-def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    event = ""
-    for line in lines:
-        event = line.removeprefix("event: ") if line.startswith("event: ") else event
-        if line.startswith("data: "):
-            yield event, msgspec.json.decode(line.removeprefix("data: "))
-
-
 def _direct(address: str, told: dict[str, Any]) -> dict[int, str]:
     """The address of each worker."""
     host = httpx.URL(address)
     return {int(row["shard"]): str(host.copy_with(port=row["port"])).rstrip("/") for row in told["shards"]}
-
-
-def _socket(address: str) -> str:
-    return "ws" + address.removeprefix("http") + "/v1/stream"
-
-
-def _key(headers: Mapping[str, str]) -> dict[str, str]:
-    return {"Authorization": headers["authorization"]}

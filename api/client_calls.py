@@ -9,7 +9,7 @@ After: `client.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -19,12 +19,15 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 Json = dict[str, Any]
 
+LONGEST_S = 600.0
+"""Seconds a slow call may take: the service gives solvers two minutes and rule books five, and some may wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One request. `template` is the path with its parameters in braces, `account` the one whose worker answers.
 
-    `repeatable`: sending it twice does no more than sending it once.
+    `repeatable`: sending it twice does no more than sending it once. `longest_s`: seconds it may take by its nature.
     """
 
     method: str
@@ -36,6 +39,7 @@ class Call(Generic[T]):
     account: str = ""
     key: str = ""
     repeatable: bool = False
+    longest_s: float = 0.0
 
     @property
     def path(self) -> str:
@@ -50,6 +54,11 @@ def _get(template: str, answer: type[T] | None = None, query: Row | None = None,
 
 def _post(template: str, body: Any = None, answer: type[T] | None = None, **named: str) -> Call[T]:
     return Call("POST", template, answer, named, body=body)
+
+
+def _slow(call: Call[T]) -> Call[T]:
+    """A call that solves, reads rule books or the whole ledger."""
+    return replace(call, longest_s=LONGEST_S)
 
 
 # ---- orders ------------------------------------------------------------------------------------------
@@ -118,7 +127,7 @@ def reject_override(identifier: str, reason: str = "") -> Call[Json]:
 def rebalance(account: str, trader: str, **options: Any) -> Call[Rebalance]:
     """Signals and holdings to orders with a certificate. Options: aims, returns, symbols, strict, wait."""
     body = {"account": account, "trader": trader, **options}
-    return Call("POST", "/v1/rebalances", Rebalance, body=body, account=account)
+    return _slow(Call("POST", "/v1/rebalances", Rebalance, body=body, account=account))
 
 
 def rebalances() -> Call[list[Json]]:
@@ -149,7 +158,7 @@ def report(identifier: str) -> Call[bytes]:
 def verify_certificate(text: str) -> Call[Verification]:
     """What the stand-alone verifier says."""
     call: Call[Verification] = _post("/v1/certificates/verify", {"certificate": text}, Verification)
-    return call
+    return _slow(replace(call, repeatable=True))
 
 
 # ---- state -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lexorder.api.client_calls import Call, Json, Row, _get, _post
+from lexorder.api.client_calls import Call, Json, Row, _get, _post, _slow
 
 # ---- limits ------------------------------------------------------------------------------------------
 
@@ -74,12 +74,12 @@ def rulebooks() -> Call[Any]:
 
 def upload_rulebook(name: str, files: Mapping[str, str], **options: Any) -> Call[Json]:
     """Upload a book; it decides nothing yet."""
-    return _post("/v1/rulebooks", {"name": name, "files": dict(files), **options}, Json)
+    return _slow(_post("/v1/rulebooks", {"name": name, "files": dict(files), **options}, Json))
 
 
 def lint_rules(name: str, files: Mapping[str, str], **options: Any) -> Call[Json]:
     """Findings of texts, without keeping them."""
-    return _post("/v1/rulebooks/lint", {"name": name, "files": dict(files), **options}, Json)
+    return _slow(_post("/v1/rulebooks/lint", {"name": name, "files": dict(files), **options}, Json))
 
 
 def active_rulebook() -> Call[Json]:
@@ -99,22 +99,22 @@ def rulebook(identifier: str) -> Call[Json]:
 
 def lint_rulebook(identifier: str) -> Call[Json]:
     """Findings of an uploaded book."""
-    return _post("/v1/rulebooks/{id}/lint", None, Json, id=identifier)
+    return _slow(_post("/v1/rulebooks/{id}/lint", None, Json, id=identifier))
 
 
 def test_rulebook(identifier: str) -> Call[Json]:
     """Run its examples."""
-    return _post("/v1/rulebooks/{id}/test", None, Json, id=identifier)
+    return _slow(_post("/v1/rulebooks/{id}/test", None, Json, id=identifier))
 
 
 def activate_rulebook(identifier: str, reason: str = "") -> Call[Json]:
     """Ask that it decides; a second person approves it."""
-    return _post("/v1/rulebooks/{id}/activate", {"reason": reason} if reason else None, Json, id=identifier)
+    return _slow(_post("/v1/rulebooks/{id}/activate", {"reason": reason} if reason else None, Json, id=identifier))
 
 
 def approve_rulebook(identifier: str) -> Call[Json]:
     """Approve what somebody else asked for."""
-    return _post("/v1/rulebooks/{id}/approve", None, Json, id=identifier)
+    return _slow(_post("/v1/rulebooks/{id}/approve", None, Json, id=identifier))
 
 
 def reject_rulebook(identifier: str, reason: str = "") -> Call[Json]:
@@ -196,7 +196,7 @@ def ledger_consistency(old: int, new: int | None = None) -> Call[Json]:
 
 def verify_ledger() -> Call[Json]:
     """Recompute chain and tree."""
-    return _post("/v1/ledger/verify", None, Json)
+    return _slow(_post("/v1/ledger/verify", None, Json))
 
 
 def keys() -> Call[Any]:

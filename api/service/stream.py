@@ -3,11 +3,13 @@
 In: durable records. Out: messages over a WebSocket, by topic, from any sequence number on. Guaranteed: every record of
 the chosen topics that the caller may see, once, in order, first from the ledger and then live without a gap; offering
 a record to readers never waits: a reader that is more than `BEHIND_MAX` records behind is told where to go on
-(`slow-reader`, with `resume_from`) and cut. Refused: unknown topics (close code 1008), by message. Why records: the
-stream, the queries and the replay then cannot differ. Before: `journal.py`. After: `app.py`.
+(`slow-reader`, with `resume_from`) and cut; what a caller may not GET it does not hear. Refused, by message and close
+code 1008: unknown topics, numbers that are none, the records of another worker. Why records: the stream, the queries
+and the replay then cannot differ. Before: `journal.py`. After: `app.py`.
 
 The first message of the client says what it wants: `{"topics": ["decisions"], "from": 17}`; without `from` it hears
-what happens from now on. Each message has `topic`, `shard`, `seq`, `at`, `kind`, `account` and `body`.
+what happens from now on. Where there are several workers each has its own numbers and its own door: `from` then needs
+`shard`, and the stream is opened there. Each message has `topic`, `shard`, `seq`, `at`, `kind`, `account` and `body`.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from fastapi import APIRouter, Depends
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from lexorder.api.service.access import require
-from lexorder.api.service.hub import BEHIND_MAX, TOPICS, Reader, topic_of
+from lexorder.api.service.hub import BEHIND_MAX, TOPICS, Reader, kinds_for, topic_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
+from lexorder.api.service.settings import Settings
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.views import body_for, sees_all
 from lexorder.engine.ledger.record import Record
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 HELLO_S = 10.0
 """Time a client has to say what it wants."""
+
+SEQ_MAX = 2**62
+"""No ledger has so many records; a database could not even be asked for more."""
 
 POLICY, AGAIN = 1008, 1013
 """Close codes of RFC 6455: against the rules; try again later."""
@@ -65,14 +71,14 @@ def router(service: Service) -> APIRouter:
         """Follow the service."""
         await socket.accept()
         try:
-            topics, start = await _wanted(socket)
+            topics, start = await _wanted(socket, service.settings)
         except Problem as problem:
             await socket.send_bytes(problem.to_bytes())
             await socket.close(POLICY)
             return
         except (TimeoutError, WebSocketDisconnect):
             return
-        reader = Reader(topics, who.accounts, who.role)
+        reader = Reader(topics, who.accounts, who.role, kinds_for(service.access.matrix, who.role, who.scopes))
         service.hub.readers.add(reader)
         try:
             await _follow(service, socket, reader, start)
@@ -84,7 +90,7 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-async def _wanted(socket: WebSocket) -> tuple[frozenset[str], int | None]:
+async def _wanted(socket: WebSocket, settings: Settings) -> tuple[frozenset[str], int | None]:
     """What the client's first message asks for. Raises Problem."""
     async with asyncio.timeout(HELLO_S):
         message = await socket.receive()
@@ -93,12 +99,21 @@ async def _wanted(socket: WebSocket) -> tuple[frozenset[str], int | None]:
     asked = loads(message.get("bytes") or (message.get("text") or "").encode())
     if not isinstance(asked, dict):
         raise Problem(422, "wrong-shape", 'Say what you want: {"topics": ["decisions"], "from": 0}.')
-    topics, start = asked.get("topics", list(TOPICS)), asked.get("from")
-    if not isinstance(topics, list) or not topics or any(topic not in TOPICS for topic in topics):
+    topics, start, shard = asked.get("topics", list(TOPICS)), asked.get("from"), asked.get("shard")
+    if not isinstance(topics, list) or not topics or not all(isinstance(t, str) and t in TOPICS for t in topics):
         raise Problem(422, "unknown-topic", f"Topics are {', '.join(TOPICS)}.")
-    if start is not None and (not isinstance(start, int) or start < 0):
-        raise Problem(422, "wrong-shape", "`from` is a sequence number.")
+    if not all(number is None or _is_number(number) for number in (start, shard)):
+        raise Problem(422, "wrong-shape", "`from` is a sequence number and `shard` that of a worker.")
+    if shard is None and start is not None and settings.workers > 1:
+        raise Problem(422, "shard-needed", "Each worker numbers its own records: say which `shard` your number is of.")
+    if shard not in (None, settings.shard):
+        words = "Another worker has these records: `/v1/shards` tells its port."
+        raise Problem(421, "misdirected", words, shard=settings.shard)
     return frozenset(topics), start
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= SEQ_MAX
 
 
 async def _follow(service: Service, socket: WebSocket, reader: Reader, start: int | None) -> None:
