@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,8 +50,7 @@ class _Kept(msgspec.Struct):
     shown: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One request: the order, its bytes, who sent it, whether an approval reserves, when it came, its key or none.
 
     `parent` is the caller's trace (a W3C `traceparent`), or empty.
@@ -67,8 +65,7 @@ class Asked:
     parent: str
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """A decision that is not durable yet.
 
     `ref` is the order's id, `body` the record's, `seen` what the caller will see of the decision, `seconds` how long
