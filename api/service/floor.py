@@ -293,6 +293,7 @@ class Floor:
                             "MISSING_FACT",
                             text,
                             cite=rule.cite,
+                            audience=rule.audience,
                         )
                     )
             self._doubted[key] = tuple(found)

@@ -25,12 +25,13 @@ from lexorder.api.service.views import recorded_view, sees_all, view_bytes
 from lexorder.api.service.wire import decision_bytes, encode, plain_approval, sorted_json
 from lexorder.engine.decision import Decision
 from lexorder.engine.errors import LexorderError
-from lexorder.engine.rule import Facts
+from lexorder.engine.rule import Audience, Facts
 
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
 
 PATH = "/v1/orders/check"
+WITHHELD = "withheld"
 NAMES_MAX = 200
 """Characters of order id and account together: the ledger keeps both in front of the record."""
 
@@ -174,8 +175,7 @@ class OrderCheck:
     def told(self, asked: Asked, made: Made, seq: int) -> bytes:
         """The answer, once the record is durable under this number; what is counted is counted now."""
         service, decision = self.service, made.decision
-        rule = leading_rule(decision)
-        service.metrics.decision(decision.outcome.value, decision.reason, rule, made.seconds)
+        service.metrics.decision(decision.outcome.value, decision.reason, open_rule(decision), made.seconds)
         if service.traces.on:
             self._trace(decision, f"{service.settings.shard}-{seq}", asked)
         return answer_of(made.seen, service.settings.shard, seq)
@@ -228,6 +228,12 @@ class OrderCheck:
 def leading_rule(decision: Decision) -> str:
     """The rule that leads a decision, empty for an approval."""
     return decision.reports[0].rule if decision.reports and not decision.approved else ""
+
+
+def open_rule(decision: Decision) -> str:
+    """The same for figures that everyone may read: `withheld` stands for rules that only compliance knows of."""
+    rule = leading_rule(decision)
+    return WITHHELD if rule and decision.reports[0].audience is not Audience.EVERYONE else rule
 
 
 def _fail(begun: Repeat, error: BaseException) -> None:
