@@ -29,12 +29,12 @@ log = structlog.get_logger("lexorder.joining")
 
 def state_of(service: Service) -> dict[str, Any]:
     """What a worker says of itself."""
-    floor = service.floor
+    floor, feeds = service.floor, service.floor.feeds.feeds
     return {
         "shard": service.settings.shard,
         "book": floor.desk.book.hash if floor.desk is not None else "",
         "states": list(floor.states.known.values()),
-        "feeds": {name: feed.last for name, feed in floor.feeds.feeds.items() if feed.last is not None},
+        "feeds": {name: max(feed.last, feed.highest or 0) for name, feed in feeds.items() if feed.last is not None},
     }
 
 

@@ -213,8 +213,11 @@ def _json(scope: Scope) -> Any:
 
 
 def _may_differ(own: Answer) -> bool:
-    """Whether others may take what this worker took before: a repetition after a worker was away."""
-    return own.status == 409 and b'"sequence-behind"' in own.body
+    """Whether others must hear what this worker refuses: what it took before they were back, or that something is lost.
+
+    A gap is nobody's own: whoever does not hear of it would go on believing the feed.
+    """
+    return own.status == 409 and (b'"sequence-behind"' in own.body or b'"sequence-gap"' in own.body)
 
 
 def _replayed(body: bytes) -> Receive:
