@@ -59,9 +59,9 @@ def reject_limit(identifier: str, reason: str = "") -> Call[Json]:
     return _post("/v1/limits/{id}/reject", {"reason": reason} if reason else None, Json, id=identifier)
 
 
-def breaches(*, account: str | None = None, rule: str | None = None) -> Call[Json]:
-    """What is broken now."""
-    return _get("/v1/breaches", Json, {"account": account, "rule": rule})
+def breaches(*, account: str | None = None, rule: str | None = None, **query: Any) -> Call[Json]:
+    """What is broken now: `undecided`, `wait`; with `ended=True`, `from` or `to` the history, on from `cursor`."""
+    return _get("/v1/breaches", Json, {"account": account, "rule": rule, **query})
 
 
 # ---- rule books --------------------------------------------------------------------------------------

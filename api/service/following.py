@@ -3,25 +3,26 @@
 In: a desk, the events it tells. Out: the rules that are watched, what is due, the number up to which events are sorted.
 Guaranteed: another desk, other rules or another date make everything due; so do events that could not be sorted, or
 were too many to keep. Refused: nothing. Why sorted later: telling is on the path of every order, and must cost next to
-nothing. Before: `watched.py`, `due.py`. After: `monitoring.py`.
+nothing. Before: `due.py`, `pacing.py`. After: `monitoring.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
 from lexorder.api.service.due import Dues
+from lexorder.api.service.pacing import short_turns
 from lexorder.api.service.utilisation import today
 from lexorder.api.service.watched import Watched, watched
 from lexorder.engine.desk import Desk
 from lexorder.engine.rulebook import RuleBook
 
-SORTED_HERE = 200
-"""Up to this many events are sorted in the event loop; more of them in a thread."""
+SORTED_HERE = 8
+"""Up to this many events are sorted in the event loop, since each may concern every account; more in a thread."""
 
 EVENTS_MAX = 100_000
 """More events than that in one go, and everything is due."""
@@ -103,7 +104,7 @@ class Following:
             return
         events, self._sorting = self._taken(), True
         try:
-            await asyncio.to_thread(dues.sort, events, self._sorted + 1, self._at)
+            await asyncio.to_thread(_sort_aside, dues, events, self._sorted + 1, self._at)
         except Exception:
             dues.all(self._sorted + 1, self._at, "accounts")
             raise
@@ -128,3 +129,8 @@ class Following:
         except Exception:
             self.dues.all(first, self._at, "accounts")
             raise
+
+
+def _sort_aside(dues: Dues, events: Sequence[Any], first: int, at: float) -> None:
+    with short_turns():
+        dues.sort(events, first, at)

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 from lexorder.api.service.due import WHOLE, Due
 from lexorder.api.service.watched import Watch, Watched
-from lexorder.engine.evaluate import Point
+from lexorder.engine.evaluate import Point, value
 from lexorder.engine.live import Live
 from lexorder.engine.measuring import with_measures
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts
-from lexorder.engine.snapshot import Projection, Snapshot, Subject, project
+from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, project
 from lexorder.engine.subjects import NAMED, account_subject, subjects_of
 from lexorder.engine.verdict import Finding, Status
 from lexorder.engine.worst import judge_subject
@@ -138,7 +138,21 @@ class _Place:
 
     def all(self, step_aside: Callable[[], None]) -> Found:
         """What is broken of all its subjects."""
-        return self._judged(subjects_of(self.watch.rule, self.seen), step_aside)
+        subjects = subjects_of(self.watch.rule, self.seen)
+        if len(subjects) > 1 and self._is_off():
+            subjects = tuple(s for s in subjects if not s.key)  # who they are decides before whether the rule applies
+        return self._judged(subjects, step_aside)
+
+    def _is_off(self) -> bool:
+        """Whether the rule applies to no subject of the account."""
+        at = Point(self.seen, (self.outer,), {}, self.known.derived)
+        for switch in self.watch.switches:
+            try:
+                if not value(switch, at):
+                    return True
+            except MissingFactError:
+                continue
+        return False
 
     def some(self, symbols: frozenset[str], before: Found, step_aside: Callable[[], None]) -> Found:
         """The same, where only the subjects of these instruments can have changed."""

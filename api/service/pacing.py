@@ -18,8 +18,8 @@ from contextlib import contextmanager
 SPELL_S = 0.002
 """Processor seconds of work between two rests."""
 
-BUSY, IDLE = 19, 1
-"""Length of a rest in spells: a twentieth of the time is for this work when others work too, else half of it."""
+BUSY, IDLE = 19.0, 0.5
+"""Length of a rest in spells: a twentieth of the time is for this work when others work too, else two thirds."""
 
 BUSY_SHARE = 0.25
 """The share of a processor that others must use for the process to count as busy."""

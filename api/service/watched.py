@@ -20,11 +20,14 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.subjects import NAMED
-from lexorder.engine.terms import Aggregate, Term
+from lexorder.engine.terms import Aggregate, Field, Key, Term, conjuncts
 from lexorder.engine.worst import Prepared, prepared
 
 RUNNING = frozenset({"clock.now", "clock.time"})
 """What changes at every tick; these and the session wait for the next round over all accounts."""
+
+COMMON = frozenset({"account", "clock", "session", "firm"})
+"""Entities whose facts are the same for every subject of an account."""
 
 COLLECTIONS = frozenset({"position", "order", "working_order", "fill"})
 """Collections whose members are of one instrument."""
@@ -40,7 +43,8 @@ class Watch:
 
     `names` are all it depends on. `timed`: the time alone may change what it finds. `whole`: any event may that touches
     the account or an instrument that was read (it reads a measure, or looks through funds). `local`: what it finds
-    about a subject depends on nothing of other subjects' instruments.
+    about a subject depends on nothing of other subjects' instruments. `switches` are parts of `when` that are the same
+    for every subject of an account: where one is false, nothing of the rule applies there.
     """
 
     rule: Rule
@@ -49,6 +53,7 @@ class Watch:
     timed: bool
     whole: bool
     local: bool
+    switches: tuple[Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,19 @@ def _watch(rule: Rule, derived: Derivations, vocabulary: Vocabulary) -> Watch:
     names = behind(rule, derived, vocabulary)
     whole = bool(names & REGISTRY.keys()) or any(name.startswith("constituent.") for name in names)
     timed = whole or any(name in RUNNING or name.startswith("session.") for name in names)
-    return Watch(rule, prepared(rule), names, timed, whole, not whole and _is_local(rule, names, derived, vocabulary))
+    local = not whole and _is_local(rule, names, derived, vocabulary)
+    apart = prepared(rule)
+    switches = () if apart.guard is None else tuple(part for part in conjuncts(apart.guard) if _is_switch(part))
+    return Watch(rule, apart, names, timed, whole, local, switches)
+
+
+def _is_switch(part: Term) -> bool:
+    """Whether a condition reads nothing but facts of the account and of everybody."""
+    return all(
+        not isinstance(node, Aggregate | Key)
+        and (not isinstance(node, Field) or (not node.via and node.name.split(".", 1)[0] in COMMON))
+        for node in part.walk()
+    )
 
 
 def behind(rule: Rule, derived: Derivations, vocabulary: Vocabulary) -> frozenset[str]:

@@ -32,6 +32,8 @@ CHANGING = (
     (re.compile(r"key:[a-z0-9]{6,}"), "key:…"),
     (re.compile(r'"instance":"[^"]*"'), '"instance":"…"'),
     (re.compile(r'"warm":(?:true|false)'), '"warm":…'),
+    (re.compile(r'"monitor":\{[^}]*\}'), '"monitor":…'),
+    (re.compile(r"(lexorder_(?:monitor|breach)\w+\{.*\}) [\d.e+-]+"), r"\1 …"),
     (re.compile(r'"seq":\d+'), '"seq":…'),
     (re.compile(r"\b0-\d+\b"), "0-…"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"), "…"),

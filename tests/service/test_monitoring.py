@@ -14,8 +14,9 @@ from lexorder.api.service import following, looking, monitoring
 from lexorder.api.service.hub import Reader
 from lexorder.api.service.monitoring import ROUND, Monitor
 from lexorder.api.service.open_breaches import BEGUN, ENDED
+from lexorder.api.service.peers import Answer
 from lexorder.api.service.roles import Role
-from lexorder.api.service.sharding import shard_of
+from lexorder.api.service.sharding import Sharding, shard_of
 from lexorder.api.service.utilisation import covering, today, uses
 from lexorder.api.service.watched import is_watched
 from lexorder.engine.ledger.record import Record
@@ -354,6 +355,38 @@ def test_each_worker_watches_its_own_accounts(tmp_path):
         assert ({b["account"] for b in found["items"]}, found["accounts"]) == (mine, len(mine))
     finally:
         house.close()
+
+
+class Beside:
+    """The other worker, as it answered."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    async def ask(self, _shard: int, _scope: Any, _body: bytes | None = None) -> Answer:
+        """What it said."""
+        return Answer.json(self.answers.pop(0))
+
+
+def test_workers_answer_together(tmp_path):
+    """Each of two workers has the whole world and watches its part; one answer holds both parts, each account once."""
+    document = world(positions=[position("ACME", 501, a) for a in "ABCD"])
+    document["accounts"] = [{**document["accounts"][0], "id": name} for name in "ABCD"]
+    houses = [House(tmp_path / str(shard), workers=2, shard=shard) for shard in (0, 1)]
+    try:
+        for house in houses:
+            house.post("/v1/snapshot", document)
+            settled(house)
+        queries = ("", "?ended=true")
+        other = Beside(*(houses[1].get(f"/v1/breaches{query}") for query in queries))
+        houses[0].app = Sharding(houses[0].app, houses[0].service, other)  # type: ignore[arg-type,assignment]
+        now, history = (houses[0].get(f"/v1/breaches{query}") for query in queries)
+        assert sorted(item["account"] for item in now["items"]) == ["A", "B", "C", "D"]
+        assert (now["count"], now["accounts"], now["behind"], now["behind_count"]) == (4, 4, [], 0)
+        assert (sorted(item["account"] for item in history["items"]), history["count"]) == (["A", "B", "C", "D"], 4)
+    finally:
+        for house in houses:
+            house.close()
 
 
 # ---- history ---------------------------------------------------------------------------------------
