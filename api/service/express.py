@@ -67,7 +67,7 @@ class Exchange:
         if self.disconnected or protocol.transport.is_closing():
             self.response_complete = True
             return
-        protocol.answer(self, b"".join((STATUS_LINE[status], dated(protocol), head)), body)
+        protocol.answer(self, status, head, body)
 
     def abandon(self) -> None:
         """End the connection: the answer could not be sent whole."""
@@ -79,6 +79,7 @@ class ExpressProtocol(HttpToolsProtocol):
     """One connection of uvicorn's that keeps plain requests from it."""
 
     _express: Express | None = None
+    _dated: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
     _plain = False
     _complete = False
     _body = b""
@@ -126,7 +127,9 @@ class ExpressProtocol(HttpToolsProtocol):
         self._plain = False
         before = self.cycle
         self.cycle = exchange = Exchange(self, self.url, self.headers, self._body)  # type: ignore[assignment]
-        if not self._express.take(exchange):
+        if self._express.take(exchange):
+            self._body = b""
+        else:
             self.cycle = before
             self._to_app()
             super().on_message_complete()
@@ -148,11 +151,15 @@ class ExpressProtocol(HttpToolsProtocol):
             self._to_app()
         super().shutdown()
 
-    def answer(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+    def answer(self, exchange: Exchange, status: int, head: bytes, body: bytes) -> None:
         """Send a whole answer at once and go on with what waits on this connection."""
         exchange.response_complete = True
+        exchange.body = b""  # a connection that rests keeps its last exchange
+        given = self.server_state.default_headers
+        if given is not self._dated[0]:  # another list with every second
+            self._dated = (given, b"".join(b"%b: %b\r\n" % header for header in given))
         last = b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((head, last, body)))
+        self.transport.write(b"".join((STATUS_LINE[status], self._dated[1], head, last, body)))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -190,11 +197,7 @@ class ExpressProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(headers)
+        self._body = b""
         super().on_headers_complete()
         if body:
             super().on_body(body)
-
-
-def dated(protocol: HttpToolsProtocol) -> bytes:
-    """The header lines that the server gives every answer: the date, which changes once a second."""
-    return b"".join(b"%b: %b\r\n" % header for header in protocol.server_state.default_headers)

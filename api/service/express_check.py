@@ -32,6 +32,12 @@ SEEN = {"path": PATH}
 """What the guard's observer asks of a scope."""
 
 CLOSING = b"connection"
+HEAD = (
+    b"content-type: %b\r\ncontent-length: %d\r\n%b"
+    + b"".join(b"%b: %b\r\n" % header for header in HOUSE)
+    + b"x-request-id: %b\r\n"
+)
+"""The header lines of an answer as the ordinary way writes them."""
 
 
 class ExpressCheck:
@@ -126,10 +132,6 @@ class _Running:
             self._exchange.abandon()
             return
         self._sent = True
-        head = b"content-type: %b\r\ncontent-length: %d\r\n%b%b" % (media, len(body), extra, HOUSE_LINES)
-        head += b"x-request-id: %b\r\n" % self.request.encode("ascii")
+        head = HEAD % (media, len(body), extra, self.request.encode("ascii"))
         self._express.done(status, len(self._exchange.body), self._started)
         self._exchange.answer(status, head, body)
-
-
-HOUSE_LINES = b"".join(b"%b: %b\r\n" % header for header in HOUSE)

@@ -222,7 +222,10 @@ class _Pending:
         record = self.record
         assert record is not None
         if error is None:
-            self.journal.tell(record)
+            try:
+                self.journal.tell(record)
+            except Exception:  # who listens is not who asked
+                log.exception("listener-failed")
             self.told(record, None)
         else:
             self.told(record, unavailable())

@@ -245,11 +245,11 @@ def _fail(begun: Repeat, error: BaseException) -> None:
 
 def record_of(now: str, asked: Asked, *, reserved: bool, decision: bytes, seen: bytes) -> bytes:
     """The body of a decision's record: the order as it came, the decision in full, and the view of it for traders."""
-    by, key = encode(asked.principal.id).decode(), encode(asked.key).decode()
-    word = "true" if reserved else "false"
-    head = f'{{"now":"{now}","by":{by},"key":{key},"reserved":{word},"order":'
-    shown = (b',"shown":', seen) if seen else ()
-    return b"".join((head.encode(), asked.raw, b',"decision":', decision, *shown, b"}"))
+    by, key = encode(asked.principal.id), encode(asked.key)
+    word = b"true" if reserved else b"false"
+    head = b'{"now":"%b","by":%b,"key":%b,"reserved":%b,"order":' % (now.encode("ascii"), by, key, word)
+    end = b',"shown":%b}' % seen if seen else b"}"
+    return b"".join((head, asked.raw, b',"decision":', decision, end))
 
 
 def answer_of(decision: bytes, shard: int, seq: int) -> bytes:

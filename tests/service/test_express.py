@@ -505,6 +505,17 @@ def test_traces_are_kept_alike(lone: tuple[House, Taken], monkeypatch: pytest.Mo
     ] * 2
 
 
+def test_the_date_is_that_of_the_answer_and_nothing_of_a_request_is_kept(lone: tuple[House, Taken]):
+    """The server changes its date every second; a connection that rests holds no body."""
+    house, _ = lone
+    wire = Wire(house)
+    for date in (b"Mon, 15 Jun 2026 12:00:00 GMT", b"Mon, 15 Jun 2026 12:00:01 GMT"):
+        wire.state.default_headers = [(b"date", date)]
+        answer = wire.ask(request(house.key("admin"), body(id="o1"), target=QUIET))
+        assert answer.headers[0] == ("date", date.decode())
+        assert (wire.protocol.cycle.body, wire.protocol._body) == (b"", b"")
+
+
 def test_the_plain_targets_are_the_path_with_and_without_its_one_question():
     assert {t.decode(): r for t, r in RESERVING.items()} == {PATH: True, QUIET: False, PATH + "?reserve=true": True}
 

@@ -106,6 +106,24 @@ def test_the_writer_is_woken_once_for_all_that_comes_in_one_turn_of_the_loop():
     asyncio.run(day())
 
 
+def test_a_listener_that_fails_keeps_nobody_from_his_answer():
+    async def day():
+        paper, heard = Paper(), []
+        journal = journal_of(paper)
+        journal.listeners += [lambda _record: 1 // 0, lambda record: heard.append(record.ref)]
+        waiting = [journal.take("decision", f"o{n}", "A", b"{}")[1] for n in range(3)]
+        paper.settle()
+        await asyncio.gather(*waiting)
+        assert heard == []
+        journal.listeners.pop(0)
+        _, last = journal.take("decision", "o3", "A", b"{}")
+        paper.settle()
+        await last
+        assert heard == ["o3"]
+
+    asyncio.run(day())
+
+
 def test_who_hands_a_record_over_is_told_of_it_once_after_the_listeners():
     async def day():
         paper = Paper()
