@@ -232,5 +232,22 @@ def working_values(atoms: tuple[Atom, ...], order: Facts, look: Look, entity: st
     seen = Projection(look.live.snapshot, look.live.vocabulary, look.state.id, (), (order,), {})
     one = {("working_order", str(order["working_order.id"])): Fraction(1)}
     reading = look.reading(entity)
-    none = sum((contribution(a, look.symbol, reading, seen, {}) for a in over), NOTHING)
+    none = NOTHING
+    if not all(_times_filled(a.term) for a in over):
+        none = sum((contribution(a, look.symbol, reading, seen, {}) for a in over), NOTHING)
     return none, sum((contribution(a, look.symbol, reading, seen, one) for a in over), NOTHING) - none
+
+
+def _times_filled(term: Term) -> bool:
+    """Whether a sum over working orders is of filled shares times what no fill changes: nothing filled, nothing added.
+
+    What such a product lacks of facts it lacks as well for one share.
+    """
+    match term:
+        case Aggregate(
+            kind="sum", body=Binary(op="*", left=Field(name="working_order.filled"), right=rest), where=where
+        ):
+            return not depends_on_fills(rest) and (where is None or not depends_on_fills(where))
+        case Aggregate(kind="sum", body=Field(name="working_order.filled"), where=where):
+            return where is None or not depends_on_fills(where)
+    return False

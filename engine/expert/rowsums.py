@@ -104,6 +104,13 @@ class Summing:
         of_line = [c for c in plan.by_place["line"] if c.leaf.atoms]
         self.timed = any(c.timed for c in (*cells, *of_line))
         self._atoms = {c.number: numbers.setdefault(c.leaf.atoms, len(numbers)) for c in (*cells, *of_line)}
+        alike: dict[object, int] = {}
+        keys = {
+            c.number: (c.leaf.what, self._atoms[c.number], bounds.scales[c.number]) if c.leaf.atoms else c.number
+            for c in cells
+        }
+        self._alike = {number: alike.setdefault(key, len(alike)) for number, key in keys.items()}
+        """Equal for sums that count the same share of a name that has no working orders, whatever their groups."""
         self._places = [unit_places(atoms, live.vocabulary) for atoms in numbers]
         self.personal = tuple(c.number for c in cells if _reads_account(c, live.vocabulary))
         self._accounts: dict[str, Sums] = {}
@@ -144,9 +151,9 @@ class Summing:
         elif sums.seen != len(state.log) or sums.again:
             touched, sums.again = dict.fromkeys((*state.log[sums.seen :], *sums.again)), frozenset()
             for symbol in touched:
-                name = self._name(state, symbol, sums)
+                name, known = self._name(state, symbol, sums), {}
                 for number, running in sums.running.items():
-                    self._update(running, self.cells[number], symbol, name)
+                    self._update(running, self.cells[number], symbol, name, known)
         if sums.facts_version != state.facts_version:
             for number in self.personal:
                 sums.running.pop(number, None)
@@ -159,7 +166,7 @@ class Summing:
         if found is None:
             found = sums.running[cell.number] = Running()
             for symbol in state.symbols():
-                self._update(found, cell, symbol, self._name(state, symbol, sums))
+                self._update(found, cell, symbol, self._name(state, symbol, sums), {})
         return found
 
     def own(self, cell: Cell, look: Look, ends: Ends | None) -> int | None:
@@ -183,7 +190,10 @@ class Summing:
             sums.expires = until if sums.expires is None else min(sums.expires, until)
         return look, ends_of(state, symbol)
 
-    def _update(self, running: Running, cell: Cell, symbol: str, name: _Named | None) -> None:
+    def _update(
+        self, running: Running, cell: Cell, symbol: str, name: _Named | None, known: dict[int, int | None]
+    ) -> None:
+        """Let a sum count a name as it is now. `known` are shares of this name that other sums count too."""
         if name is None:
             running.put(symbol, None, None)
             return
@@ -193,7 +203,10 @@ class Summing:
             if not isinstance(group, str) or not group:
                 running.put(symbol, None, None)  # in no group: no subject counts it
                 return
-        running.put(symbol, group, self.own(cell, *name))
+        alike, (look, ends) = self._alike[cell.number], name
+        if alike not in known or ends is None or ends.working:
+            known[alike] = self.own(cell, look, ends)
+        running.put(symbol, group, known[alike])
 
     def _settled(self, cell: Cell, look: Look, ends: Ends) -> int | None:
         """A sum that no fill changes."""

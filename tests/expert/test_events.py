@@ -143,9 +143,9 @@ def test_only_touched_names_are_worked_out_again(monkeypatch):
     seen: list[str] = []
     real = Summing._update
 
-    def noting(summing, running, cell, symbol, name):
+    def noting(summing, running, cell, symbol, *more):
         seen.append(symbol)
-        real(summing, running, cell, symbol, name)
+        real(summing, running, cell, symbol, *more)
 
     monkeypatch.setattr(Summing, "_update", noting)
     pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction(101)}))
@@ -163,9 +163,9 @@ def test_finer_scales_carry_the_sums_over(monkeypatch):
     seen: list[str] = []
     real = Summing._update
 
-    def noting(summing, running, cell, symbol, name):
+    def noting(summing, running, cell, symbol, *more):
         seen.append(symbol)
-        real(summing, running, cell, symbol, name)
+        real(summing, running, cell, symbol, *more)
 
     monkeypatch.setattr(Summing, "_update", noting)
     pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction("101.0625")}))
