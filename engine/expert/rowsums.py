@@ -151,7 +151,8 @@ class Summing:
         elif sums.seen != len(state.log) or sums.again:
             touched, sums.again = dict.fromkeys((*state.log[sums.seen :], *sums.again)), frozenset()
             for symbol in touched:
-                name, known = self._name(state, symbol, sums), {}
+                name = self._name(state, symbol, sums)
+                known: dict[int, int | None] = {}
                 for number, running in sums.running.items():
                     self._update(running, self.cells[number], symbol, name, known)
         if sums.facts_version != state.facts_version:
