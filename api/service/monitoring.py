@@ -130,7 +130,8 @@ class Monitor:
         dues = self._follows.dues
         if account not in self.looked or account in self.failed or dues is None:
             return False
-        return all(each is None or each.since > number for each in (dues.of(account), self._looking.get(account)))
+        waiting = (dues.touched.get(account), dues.waiting.get(account), self._looking.get(account))
+        return all(each is None or each.since > number for each in waiting)
 
     async def catch_up(self, accounts: Sequence[str], number: int, seconds: float) -> list[str]:
         """Look at these accounts first, for at most some seconds; those still behind event `number`."""
@@ -199,7 +200,7 @@ class Monitor:
                     async with asyncio.timeout(POLL_S):
                         await self._stirred.wait()
             self._stirred.clear()
-            await asyncio.sleep(0 if self._wanted else TOGETHER_S)
+            await asyncio.sleep(0 if worked and self._wanted else TOGETHER_S)
 
     async def _round(self) -> bool:
         """Look at some accounts; whether there may be more to do."""

@@ -107,9 +107,9 @@ SECTIONS: list[tuple[str, list[str]]] = [
             'curl -s -H "$RISK" $URL/limits',
             'curl -s -H "$RISK" $URL/limits/acme-cap/history',
             "@What is broken now, order or no order:",
-            'curl -s -H "$RISK" "$URL/breaches?account=ACC-1"',
+            'curl -s -H "$RISK" "$URL/breaches?account=ACC-1&wait=10"',
             "@The monitor notices breaches by itself (docs/operations.md); when they began and ended, from the ledger:",
-            'curl -s -H "$RISK" "$URL/breaches?ended=true&limit=10"',
+            'curl -s -H "$RISK" "$URL/breaches?ended=true&rule=max-issuer-weight&limit=1"',
         ],
     ),
     (

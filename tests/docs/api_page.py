@@ -32,6 +32,7 @@ CHANGING = (
     (re.compile(r"key:[a-z0-9]{6,}"), "key:…"),
     (re.compile(r'"instance":"[^"]*"'), '"instance":"…"'),
     (re.compile(r'"warm":(?:true|false)'), '"warm":…'),
+    (re.compile(r'"cause":"\w+","changes":\[[^]]*\]'), '"cause":"…","changes":[…]'),
     (re.compile(r'"monitor":\{[^}]*\}'), '"monitor":…'),
     (re.compile(r"(lexorder_(?:monitor|breach)\w+\{.*\}) [\d.e+-]+"), r"\1 …"),
     (re.compile(r'"seq":\d+'), '"seq":…'),

@@ -99,6 +99,7 @@ def rebuilt(house: House) -> Floor:
     ledger = service.ledger
     assert ledger is not None
     floor = Floor(service.vocabulary, RunningClock("feed"), {}, service.settings.tick_s)
+    ledger.wait(ledger.size - 1, 20.0)  # what the monitor has just recorded may be on its way
     restore(floor, ledger)
     return floor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from lexorder.api.service.roles import Role
 from lexorder.api.service.sharding import Sharding, shard_of
 from lexorder.api.service.utilisation import covering, today, uses
 from lexorder.api.service.watched import is_watched
+from lexorder.engine.events import AccountChanged
 from lexorder.engine.ledger.record import Record
 from tests.service import stepping
 from tests.service.house import House, Outage, state_of
@@ -316,6 +318,19 @@ def test_a_slow_look_holds_no_check_up_and_the_account_is_behind_meanwhile(holdi
     go.set()
     settled(holding)
     assert [kind for kind, _ in records(holding)] == [BEGUN]
+
+
+def test_an_account_is_behind_whatever_of_its_changes_is_the_older_one(holding):
+    monitor = holding.service.monitor
+    holding.run(monitor.stop())
+    dues = monitor._follows.dues
+    assert dues is not None
+    number = monitor.told
+    assert monitor.behind(["A", "B"], number) == []
+    dues.all(number, 0.0, "rules", accounts=["A"])
+    dues.sort([AccountChanged(account, {"account.nav": Fraction(1)}) for account in "AB"], number + 1, 0.0)
+    assert monitor.behind(["A", "B"], number) == ["A"]
+    assert monitor.behind(["A", "B"], number + 1) == ["A", "B"]
 
 
 def test_too_many_events_at_once_make_everything_due(holding, monkeypatch):
