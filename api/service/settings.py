@@ -3,7 +3,7 @@
 In: `LEXORDER_*` variables; flags of `lexorder serve` override them. Out: frozen `Settings`. Guaranteed: every setting
 has a default that is safe for one process on one machine; a value that cannot be read stops the start. Refused by
 `UsageError` (`bad-setting`): numbers, durations and choices that do not parse, naming the variable and never its value
-(it may be a secret). Before: nothing. After: `app.py`, `cli_serve.py`.
+(it may be a secret). Before: `feeds.py`. After: `app.py`, `cli_serve.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,23 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
+from lexorder.api.service.feeds import FEEDS
 from lexorder.engine.desk import shipped_rules
 from lexorder.engine.errors import UsageError
 
 PREFIX = "LEXORDER_"
+
+WHOLE_DIGITS = 12
+BOUNDS: Mapping[str, tuple[int, int]] = {
+    "port": (1, 65_535),
+    "workers": (1, 64),
+    "shard": (0, 63),
+    "checkpoint_every": (1, 10**9),
+    "batch_max": (1, 10_000),
+    "rebalance_sync_names": (0, 10**6),
+    "connections_per_client": (1, 10**6),
+}
+"""What whole numbers may be."""
 
 ClockSource = Literal["snapshot", "wall", "feed"]
 
@@ -98,11 +111,16 @@ def from_environment(environ: Mapping[str, str] = os.environ, **flags: Any) -> S
         written = environ.get(PREFIX + known.name.upper())
         if written is not None and written != "":
             found[known.name] = _read(known.name, str(known.type), written)
-    return replace(Settings(**found), **{k: v for k, v in flags.items() if v is not None})
+    settings = replace(Settings(**found), **{k: v for k, v in flags.items() if v is not None})
+    for name, (least, most) in BOUNDS.items():
+        if not least <= getattr(settings, name) <= most:
+            raise UsageError("bad-setting", f"{PREFIX}{name.upper()} must be from {least:,} to {most:,}")
+    feed_ages(settings.feed_ages)
+    return settings
 
 
 def _read(name: str, kind: str, written: str) -> Any:
-    readers: dict[str, Callable[[str], Any]] = {"Path": Path, "int": int, "float": _positive, "bool": _truth}
+    readers: dict[str, Callable[[str], Any]] = {"Path": Path, "int": _whole, "float": _positive, "bool": _truth}
     try:
         if kind == "ClockSource":
             return _choice(written, get_args(ClockSource))
@@ -111,6 +129,12 @@ def _read(name: str, kind: str, written: str) -> Any:
         return readers.get(kind, str)(written)
     except ValueError as error:
         raise UsageError("bad-setting", f"{PREFIX}{name.upper()} {error if error.args else 'is not usable'}") from None
+
+
+def _whole(written: str) -> int:
+    if not (written.isascii() and written.isdecimal() and len(written) <= WHOLE_DIGITS):
+        raise ValueError("must be a whole number")
+    return int(written)
 
 
 def _positive(written: str) -> float:
@@ -141,6 +165,8 @@ def feed_ages(written: str) -> dict[str, float]:
     found = {}
     for part in filter(None, written.split(",")):
         name, _, seconds = part.partition("=")
+        if name.strip() not in FEEDS:  # a misspelt feed would never be called stale
+            raise UsageError("bad-setting", f"{PREFIX}FEED_AGES names feeds, which are {', '.join(FEEDS)}")
         try:
             found[name.strip()] = _positive(seconds)
         except ValueError:
