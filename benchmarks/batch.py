@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 
 from benchmarks import desk as world
+from lexorder.api.service.wire import decision_bytes
 from lexorder.engine.approved import Approved
 from lexorder.engine.desk import Desk, shipped_vocabulary
 from lexorder.engine.events import InstrumentChanged, SingleChanged, WorkingAdded
@@ -67,14 +68,17 @@ def columns(orders: Sequence[Order]) -> dict[str, list[Any]]:
 
 
 def served(vector: VectorBook, body: bytes) -> bytes:
-    """JSON in, JSON out: each decision in full, with its hash."""
-    answers = vector.decide_columns(columns(DECODER.decode(body).orders))
-    return b"".join((b'{"decisions":[', b",".join(map(written, answers)), b"]}"))
-
-
-def written(answer: Any) -> bytes:
-    """A decision as JSON."""
-    return answer.encoded() if isinstance(answer, Approved) else msgspec.json.encode(answer.to_json())
+    """JSON in, JSON out, as the service does it: each decision in full, with its hash."""
+    given = columns(DECODER.decode(body).orders)
+    answers: list[bytes] = [b""] * len(given["id"])
+    for cleared in vector.cleared(given):
+        for place, answer in zip(cleared.places, cleared.encoded(), strict=True):
+            answers[place] = answer
+    for place in [n for n, answer in enumerate(answers) if not answer]:
+        decision = vector.single(given, place)
+        assert not isinstance(decision, Exception), decision
+        answers[place] = decision_bytes(decision)
+    return b"".join((b'{"decisions":[', b",".join(answers), b"]}"))
 
 
 class Orders:
@@ -209,7 +213,7 @@ def measure(desk: Desk, vector: VectorBook, orders: Orders, chosen: argparse.Nam
         served(vector, bodies["all pass"])
 
     given = columns(passing)
-    show("all pass, engine alone (columns to answers)", lambda: vector.decide_columns(given))
+    show("all pass, engine alone (columns to what is cleared)", lambda: vector.cleared(given))
     show("all pass, JSON to JSON", lambda: served(vector, bodies["all pass"]))
     show("all pass, JSON to JSON, after a second's events", after_events)
     show("one by one: typed facts to decision", lambda: [desk.check(o) for o in typed], len(typed), 3)

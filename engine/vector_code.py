@@ -123,6 +123,11 @@ class Code:
         step = Step(self.steps[one].level, lambda column: vc.whole_part(column, divisor), (one,))
         return self._add(("divided", one, divisor), step)
 
+    def row_facts(self, *wanted: int) -> set[str]:
+        """What some steps read of the rows themselves, by the first word of it."""
+        steps = [self.steps[number] for number in self._needed(wanted)]
+        return {str(step.what[0]) for step in steps if step.level is Level.ROW and step.operate is None}
+
     def _add(self, key: tuple[Any, ...], step: Step) -> int:
         if key not in self._known:
             self._known[key] = len(self.steps)

@@ -168,8 +168,8 @@ def _aligned(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _is_one(column: Numbers) -> bool:
-    """Whether it is a constant with nothing but a sign to multiply by."""
-    return isinstance(column.data, int) and column.data != 0 and column.missing is None
+    """Whether it is a constant with nothing but a sign to multiply by; the greatest of two constants may be none."""
+    return isinstance(column.data, int) and column.data in (1, -1) and column.missing is None
 
 
 def times(one: Numbers, other: Numbers) -> Numbers:
@@ -219,6 +219,8 @@ def absolute(one: Numbers) -> Numbers:
 
 def greatest(one: Numbers, other: Numbers) -> Numbers:
     """The greater of two."""
+    if _are_alike(one, other) and one.missing is None and other.missing is None:
+        return constant(max(one.data * one.factor, other.data * other.factor))
     left, right = _aligned(one, other)
     data = max(left.data, right.data) if _are_alike(left, right) else np.maximum(left.data, right.data)
     bounds = (max(left.low, right.low), max(left.high, right.high))
@@ -250,7 +252,7 @@ def whole_part(one: Numbers, divisor: int) -> Numbers:
 
 def evenly(one: Numbers, other: Numbers) -> Numbers:
     """A number divided by one above zero; missing where that leaves a rest."""
-    if _is_one(other):
+    if _is_one(other) and other.data > 0:
         return whole_part(one, other.factor)
     below = np.atleast_1d(np.asarray(other.data, dtype=object)) * other.factor
     above = np.broadcast_to(
@@ -302,7 +304,7 @@ def _alike(found: Any) -> Any:
     """Truth values; one where all are alike, so that what follows costs nothing."""
     if not isinstance(found, np.ndarray):
         return bool(found)
-    held = np.count_nonzero(found)
+    held = int(np.count_nonzero(found))
     return held > 0 if held in (0, found.size) else found
 
 

@@ -22,7 +22,7 @@ from lexorder.engine.terms import Aggregate, Literal
 from lexorder.engine.units import COUNT
 from lexorder.engine.vector_code import Level, NotVectorError
 from lexorder.engine.vector_columns import INT64, Column, Flags, Ints
-from lexorder.engine.vector_pairs import Named, Pairs, Rows
+from lexorder.engine.vector_pairs import HELD_FACTS, Named, Pairs, Rows
 from lexorder.engine.vector_terms import Around, Num, Terms
 
 
@@ -83,6 +83,9 @@ class OldOrders:
             one, two, scale, _ = self.terms.aligned(full, start)
             at, gained, scale, _ = self.terms.aligned(held, Num(self.code.apply("-", one, two), scale))
             steps = {"held": at, "gained": gained, "start": self.terms.scaled(start.step, scale // start.scale)}
+            strange = self.code.row_facts(*steps.values()) - HELD_FACTS
+            if strange:  # before anything is kept: it could never be added up
+                raise NotVectorError(f"{min(strange)} of a name that is held")
             self._known[sought] = len(self.kept)
             self.kept.append(Kept(sought, around, scale, steps, self._names(sought.atoms)))
         return self._known[sought]

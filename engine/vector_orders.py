@@ -30,6 +30,8 @@ from lexorder.engine.vector_tables import ENTITY_LEVEL, NUMERIC, Tables, integer
 
 DIGITS_MAX = 18
 """Characters of a number read in bulk; longer ones are left to the border."""
+REMEMBERED_MAX = 100_000
+"""Texts of one name's amounts whose integers are remembered."""
 _IDENTIFIERS = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._/:#@^=+-]{0,63}\n)*")
 _PRICED = ("limit", "stop_limit")
 _STRANGE, _ABSENT = -1, -2
@@ -85,7 +87,7 @@ def _read(declared: Name, values: Sequence[Any], asked: Asked, tables: Tables) -
         return
     absent = _absent(values)
     if kind is Kind.NUMBER:
-        asked.columns[declared.name] = _numbers(declared, values, absent, asked)
+        asked.columns[declared.name] = _numbers(declared, values, absent, asked, tables)
     elif kind is Kind.ENUM:
         asked.columns[declared.name] = _words(declared, values, asked, tables)
     elif kind is Kind.BOOL:
@@ -158,24 +160,40 @@ def default_of(declared: Name, size: int, tables: Tables) -> Column:
 # ---- numbers ---------------------------------------------------------------------------------------------
 
 
-def _numbers(declared: Name, values: Sequence[Any], absent: Flags, asked: Asked) -> Column:
+def _numbers(declared: Name, values: Sequence[Any], absent: Flags, asked: Asked, tables: Tables) -> Column:
     """Decimals as integers of the declared scale; what is not written plainly is doubtful."""
-    scale = declared.scale
-    data, good = decimals(values if not absent.any() else ["" if v is None else v for v in values], scale)
-    low, high = declared.minimum, declared.maximum
-    if low is not None:
-        good &= data >= -(-(low * 10**scale) // 1)
-    if high is not None:
-        good &= data <= (high * 10**scale) // 1
-    asked.doubt(~good & ~absent)
-    data[~good] = 0
+    known = tables.amounts.setdefault(declared.name, {})
+    data = looked_up(known, values, _STRANGE)
+    places = np.nonzero((data == _STRANGE) & ~absent)[0]
+    if len(places):
+        texts = [values[place] for place in places.tolist()]
+        found, good = amounts(declared, texts)
+        data[places] = found
+        asked.plain[places[~good]] = False
+        _remember(known, {text: n for text, n, ok in zip(texts, found.tolist(), good.tolist(), strict=True) if ok})
     default = declared.default
     if not absent.any():
         return vc.numbers(data)
-    if default is None:
-        return vc.numbers(data, 1, absent)
-    data[absent] = integer_of(default, 10**scale) or 0
-    return vc.numbers(data)
+    data[absent] = 0 if default is None else integer_of(default, 10**declared.scale) or 0
+    return vc.numbers(data, 1, absent if default is None else None)
+
+
+def _remember(known: dict[str, int], found: dict[str, int]) -> None:
+    """Keep what was read, within a bound: hostile input cannot fill the memory."""
+    if len(known) + len(found) > REMEMBERED_MAX:
+        known.clear()
+    known.update(found)
+
+
+def amounts(declared: Name, texts: Sequence[Any]) -> tuple[Ints, Flags]:
+    """Plain decimals as integers of the declared scale, 0 where a text is none within the declared bounds."""
+    scale = declared.scale
+    data, good = decimals(texts, scale)
+    if declared.minimum is not None:
+        good &= data >= -(-(declared.minimum * 10**scale) // 1)
+    if declared.maximum is not None:
+        good &= data <= (declared.maximum * 10**scale) // 1
+    return np.where(good, data, 0), good
 
 
 def decimals(values: Sequence[Any], scale: int) -> tuple[Ints, Flags]:

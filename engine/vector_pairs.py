@@ -33,6 +33,8 @@ DENSE_MAX = 20_000_000
 """Up to this many accounts times instruments, rows are found in one array (80 MB at most), else in a table."""
 SYMBOL_BITS = 32
 """A pair is found by its account's number, then its instrument's."""
+HELD_FACTS = frozenset({"x", "now", "low", "high", "position", "working_order", "filled"})
+"""What there is of a name that is held, as `Rows` reads it."""
 Pair = tuple[str, str]
 T = TypeVar("T")
 

@@ -136,13 +136,14 @@ def integer_of(found: object, scale: int) -> int | None:
 
 
 class Tables:
-    """The columns of all things of one copy of the facts."""
+    """The columns of all things of one copy of the facts. `amounts` has, by name, those of orders read before."""
 
     def __init__(self, live: Source, vocabulary: Vocabulary, derived: Derivations) -> None:
         self.live = live
         self.vocabulary = vocabulary
         self.derived = derived
         self.words: dict[str, int] = {}
+        self.amounts: dict[str, dict[str, int]] = {}
         self._key_words: dict[Level, dict[str, int]] = {}
         self.was_one = self.one_currency
         self.single_version = 0

@@ -17,8 +17,9 @@ import msgspec
 
 from lexorder.api.service.order_columns import Columns
 from lexorder.api.service.strict_json import loads
-from lexorder.api.service.views import plain_view, view_bytes
+from lexorder.api.service.views import approval_view, view_bytes
 from lexorder.api.service.wire import decision_bytes, encode, plain_approval
+from lexorder.engine.approved import quoted_each
 from lexorder.engine.decision import Decision
 from lexorder.engine.rule import Facts
 from lexorder.engine.vector import Cleared
@@ -72,31 +73,56 @@ def by_account(orders: Sequence[Facts]) -> Iterator[Sequence[int]]:
 
 
 class Written:
-    """The decisions of a batch as bytes: in full, and the traders' views of those that are more than an approval."""
+    """The decisions of a batch as bytes: in full, and the traders' views of those that are more than an approval.
 
-    def __init__(self, size: int) -> None:
+    Unless the caller sees all (`in_full`), `views` has what it sees of each.
+    """
+
+    def __init__(self, size: int, in_full: bool) -> None:
         self.full: list[bytes] = [b""] * size
         self.seen: dict[int, bytes] = {}
+        self.views: list[bytes] | None = None if in_full else [b""] * size
         self.approved = 0
 
     def put(self, place: int, decision: Decision) -> None:
         """One decision."""
         self.approved += decision.approved
         self.full[place] = decision_bytes(decision)
-        if not plain_approval(decision):
+        plain = plain_approval(decision)
+        if not plain:
             self.seen[place] = view_bytes(decision)
+        if self.views is not None:
+            self.views[place] = view_bytes(decision) if plain else self.seen[place]
 
     def put_all(self, start: int, cleared: Cleared) -> list[int]:
         """Plain approvals of a part that begins at `start`; their places in the batch."""
         places = [start + place for place in cleared.places]
         for place, answer in zip(places, cleared.encoded(), strict=True):
             self.full[place] = answer
+        if self.views is not None:
+            for place, answer in zip(places, views_of(cleared), strict=True):
+                self.views[place] = answer
         self.approved += len(places)
         return places
 
-    def views(self) -> list[bytes]:
-        """All as a trader may see them."""
-        return [self.seen.get(n) or plain_view(full) for n, full in enumerate(self.full)]
+    @property
+    def answers(self) -> list[bytes]:
+        """What the caller is told of each order."""
+        return self.full if self.views is None else self.views
+
+
+_ACCOUNT, _ORDER = "\x00account\x00", "\x00order\x00"
+
+
+def views_of(cleared: Cleared) -> list[bytes]:
+    """The traders' view of each approval, from the one they have in common."""
+    ground = cleared.ground
+    common = approval_view(_ACCOUNT, _ORDER, ground.time.isoformat(), ground.rulebook_hash)
+    head, _, rest = common.partition(_ACCOUNT.encode())
+    middle, _, tail = rest.partition(_ORDER.encode())
+    accounts = map(ground.account, cleared.accounts)
+    each = zip(accounts, quoted_each(cleared.orders), strict=True)
+    return [b"".join((head, account, middle, order, tail)) for account, order in each]
 
 
 def record_of(head: Mapping[str, str], batch: Batch, places: Sequence[int], written: Written) -> bytes:

@@ -158,6 +158,80 @@ class TestOverflow:
         assert [bool(d) for d, gone in zip(np.broadcast_to(found.data, (2,)), known, strict=True) if not gone] == []
 
 
+class TestConstants:
+    """What stands for all elements counts in full, however it came about."""
+
+    made = (
+        vc.constant(4),
+        vc.greatest(vc.constant(4), vc.constant(3)),
+        vc.least(vc.constant(4), vc.constant(7)),
+        vc.stretched(vc.constant(4), 4),
+        vc.plus(vc.constant(1), vc.constant(3)),
+        vc.absolute(vc.constant(-4)),
+        vc.negated(vc.least(vc.constant(-4), vc.constant(-3))),
+        Numbers(4, 1, 4, 4),
+    )
+
+    @pytest.mark.parametrize("four", made)
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_products(self, four, sign):
+        signed = four if sign > 0 else vc.negated(four)
+        for other in (vc.from_integers([1, -3, None, 10]), vc.constant(5), vc.constant(0), vc.constant(-1)):
+            wanted = [None if v is None else 4 * sign * v for v in read(other)]
+            assert read(vc.times(signed, other)) == wanted
+            assert read(vc.times(other, signed)) == wanted
+
+    @pytest.mark.parametrize("four", made)
+    def test_everything_else(self, four):
+        column = vc.from_integers([8, 2, -4, None])
+        assert read(vc.plus(column, four)) == [12, 6, 0, None]
+        assert read(vc.evenly(column, four)) == [2, None, -1, None]
+        assert read(vc.evenly(column, vc.negated(four))) == [None, None, None, None]
+        assert read(vc.greatest(column, four)) == [8, 4, 4, None]
+        assert read(vc.least(four, column)) == [4, 2, -4, None]
+        for op, wanted in (("<", [False, True, True]), (">=", [True, False, False])):
+            assert vc.compared(op, column, four).data.tolist()[:3] == wanted
+
+    @given(one=st.integers(-(10**20), 10**20), other=st.integers(-(10**20), 10**20), third=columns())
+    @settings(max_examples=150, deadline=None)
+    def test_the_greatest_of_two_times_a_column(self, one, other, third):
+        column, values = third
+        for operate, exact in ((vc.greatest, max), (vc.least, min)):
+            chosen = operate(vc.constant(one), vc.constant(other))
+            agrees(vc.times(chosen, column), [None if v is None else exact(one, other) * v for v in values])
+
+
+class TestAlike:
+    """A condition that is the same for all is one truth value, and Python's own: what follows tells them apart."""
+
+    @pytest.mark.parametrize("values", [[1, 2, 3], [5, 6, 7], [1, 9, 2]])
+    def test_comparisons(self, values):
+        found = vc.compared("<", vc.from_integers(values), vc.constant(5))
+        wanted = [v < 5 for v in values]
+        if len(set(wanted)) == 1:
+            assert found.data is wanted[0]
+        else:
+            assert found.data.tolist() == wanted
+
+    def test_words(self):
+        words = Words(np.array([4, 4, 4]))
+        assert vc.same(words, Words(4)).data is True
+        assert vc.same(words, Words(np.array([1, 2, 3]))).data is False
+        assert vc.same(words, Words(np.array([4, 2, 4]))).data.tolist() == [True, False, True]
+
+    def test_what_is_missing_stays_missing(self):
+        found = vc.compared("<", vc.from_integers([1, None, 2]), vc.constant(5))
+        assert found.data is True
+        assert vc.clear(found, 3).tolist() == [True, False, True]
+        assert vc.clear(vc.both(found, Truths(True)), 3).tolist() == [True, False, True]
+        assert vc.clear(vc.either(Truths(False), found), 3).tolist() == [True, False, True]
+        assert vc.clear(vc.either(found, Truths(True)), 3).tolist() == [True, False, True]
+
+    def test_no_elements(self):
+        found = vc.compared("<", vc.numbers(np.zeros(0, dtype=np.int64)), vc.constant(5))
+        assert vc.clear(found, 0).tolist() == []
+
+
 class TestConditions:
     """`and` and `or` look at the second part only where the first leaves it open."""
 
