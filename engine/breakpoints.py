@@ -18,6 +18,7 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
+from lexorder.engine.along import Along, lifted
 from lexorder.engine.decision import Largest
 from lexorder.engine.evaluate import Fills, Point
 from lexorder.engine.intervals import Intervals, common, complement, joined
@@ -29,6 +30,7 @@ from lexorder.engine.subjects import account_subject, subjects_of
 from lexorder.engine.symbolic import Unknown, condition, number
 from lexorder.engine.terms import Aggregate, Compare, Field, Term, depends_on_fills
 from lexorder.engine.verdict import Status
+from lexorder.engine.weights import Weight
 from lexorder.engine.worst import (
     Known,
     Part,
@@ -55,13 +57,15 @@ View = tuple[Projection, Known]
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What a search works with. `view` and `refusing` are asked by rule index and by quantity.
+    """What a search works with. `quick` and `view` are asked by rule index, `refusing` by quantity.
 
+    `quick` gives what a rule admits where that is known without a study of its terms.
     `refusing` names (by index) the rules, warnings left out, that breach or are undecided at a quantity.
     """
 
     rules: Sequence[Prepared]
     derived: Derivations
+    quick: Callable[[int], Intervals | None]
     view: Callable[[int], View]
     refusing: Callable[[int], frozenset[int]]
 
@@ -98,7 +102,8 @@ def _study(sought: Sought, indexes: Iterable[int], studied: dict[int, Intervals]
     for index in sorted(indexes):
         prepared = sought.rules[index]
         try:
-            studied[index] = admitted(prepared, sought.view(index), sought.derived, cap)
+            known = sought.quick(index)
+            studied[index] = admitted(prepared, sought.view(index), sought.derived, cap) if known is None else known
         except InexpressibleError:
             if prepared.rule.severity is not Severity.WARN:
                 unknown.append(prepared.rule.id)
@@ -121,6 +126,49 @@ def admitted(prepared: Prepared, view: View, derived: Derivations, cap: int) -> 
                 raise
             found = common(found, _tried(prepared, at, cap))
     return found
+
+
+def weighed(prepared: Prepared, weights: Sequence[Weight], at: Point, cap: int) -> Intervals | None:
+    """The quantities from 1 to `cap` that a rule admits, from its weights as functions of the quantity 0 to `cap`.
+
+    `at` sees the ordered name. None where the weights do not say it.
+    """
+    found = joined([(1, cap)])
+    for part, weight in zip(prepared.parts, weights, strict=True):
+        if weight is None or weight is False:
+            return None
+        if weight is not True:
+            over, old, below, under = weight
+            if isinstance(below, Along) or isinstance(under, Along):
+                return None
+            pair = _Weighed(lifted(over, 0, cap), None if old is None else lifted(old, 0, cap), below, under)
+            found = common(found, pair.admits(part, at, may_improve=prepared.rule.may_improve))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """The worst excess as a function of the quantity, times `below`, and without the order, times `under`."""
+
+    over: Piecewise
+    old: Piecewise | None
+    below: int
+    under: int
+
+    def admits(self, part: Part, at: Point, *, may_improve: bool) -> Intervals:
+        """The quantities for which a conjunct is not breached; as `_Study.admits`."""
+        low, high = self.over.low, self.over.high
+        strict = isinstance(part.term, Compare) and part.term.op in ("<", ">")
+        held = self.over.at_most(strict=strict)
+        if not may_improve or held == ((low, high),):
+            return held
+        if self.old is None:
+            return ((low, high),)
+        no_worse = (self.over.scaled(self.under) - self.old.scaled(self.below)).at_most()
+        better = common(complement(self.old.at_most(strict=strict), low, high), no_worse)
+        if better and part.reads_holdings:
+            better = common(better, _Study(at, high, {}).without_flip())
+        return joined((*held, *better))
 
 
 def _tried(prepared: Prepared, at: Point, cap: int) -> Intervals:

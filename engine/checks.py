@@ -17,6 +17,7 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule
 from lexorder.engine.slots import Table
 from lexorder.engine.totals import Total
+from lexorder.engine.weights import Weights
 
 _SHARES = (
     "order.quantity",
@@ -39,9 +40,9 @@ class Check:
     """The generated functions for one kind of order, and the indexes of the rules they judge and do not judge.
 
     `run` is all or nothing: it raises when any fact is missing. `careful` answers then: rules that miss a fact are
-    among those that may not pass. `measure` gives exact excesses of the requirements that depend on fills.
-    `guarded` are rules among the fast ones of which only the condition is looked at: where it holds, the general path
-    judges them.
+    among those that may not pass. `measure` gives exact excesses of the requirements that depend on fills, `weights`
+    those of one rule. `guarded` are rules among the fast ones of which only the condition is looked at: where it holds,
+    the general path judges them.
     """
 
     run: Function
@@ -51,6 +52,7 @@ class Check:
     slow: tuple[int, ...]
     source: str
     guarded: frozenset[int] = frozenset()
+    weights: Weights = field(default_factory=Weights)
 
 
 @dataclass(slots=True)

@@ -35,21 +35,24 @@ from lexorder.engine.events import (
     WorkingAdded,
     WorkingRemoved,
 )
+from lexorder.engine.evidence import Evidence
 from lexorder.engine.fastpath import Check, Layout
 from lexorder.engine.freshness import Freshness
+from lexorder.engine.intervals import Intervals
 from lexorder.engine.judge import derivations
 from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.ports import ExactAnswer
+from lexorder.engine.ports import ExactAnswer, Key
+from lexorder.engine.readers import Readers
 from lexorder.engine.records import EVERYONE
 from lexorder.engine.rule import Facts, Rule, Severity
 from lexorder.engine.slots import touches
-from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot
+from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.stopped import PLAIN, UNCERTAIN, Judging, Lists, Stopped
 from lexorder.engine.totals import Book, Line
 from lexorder.engine.verdict import Finding, Status
-from lexorder.engine.worst import Prepared, judge, judge_compact, prepared
+from lexorder.engine.worst import Prepared, judge, prepared
 
-PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
 UNBOUNDED = 10**12
 """The quantity headroom is looked for up to where the vocabulary sets no bound."""
 REFUSED = (Status.BREACH, Status.UNDECIDED)
@@ -57,8 +60,6 @@ EVERYTHING = frozenset({"*"})
 """Stands for every name of an instrument."""
 CHANGES_MAX = 100_000
 """Changes kept for books that have not been read since."""
-_UNCERTAIN = (KeyError, AttributeError, MissingFactError)
-"""What the generated check raises for a fact that is absent, None or no Fraction: the general path says what it is."""
 
 
 class Plan:
@@ -75,6 +76,14 @@ class Plan:
         self.binding = {p.rule.id: i for i, p in enumerate(self.prepared) if p.rule.severity is not Severity.WARN}
         self.layout = Layout(vocabulary, self.derivations)
         self.checks: dict[tuple[str, str], Check] = {}
+        self._readers = Readers(vocabulary, self.derivations)
+        self._evidence: dict[int, Evidence] = {}
+
+    def evidence(self, index: int) -> Evidence:
+        """How findings of a rule get their figures, settled when first needed."""
+        if index not in self._evidence:
+            self._evidence[index] = Evidence(self.prepared[index], self._readers)
+        return self._evidence[index]
 
     def check(self, side: str, ord_type: str) -> Check:
         """The generated check for one kind of order, written when first needed."""
@@ -98,6 +107,7 @@ class CompiledBook:
         self.live = Live(vocabulary, snapshot)
         self.fresh = Freshness(vocabulary)
         self._checks: dict[tuple[str, str], tuple[Check, ExactAnswer | None]] = {}
+        self._last: tuple[str, Facts, ExactAnswer] | None = None
         self._build()
 
     def _build(self) -> None:
@@ -134,7 +144,7 @@ class CompiledBook:
                 return self._answer(self.findings(account, orders))
             line = book.lines.get(order["order.symbol"]) or self._begun(book, order)  # type: ignore[arg-type]
             failed = check.run(order, line.values, book.values, self.books.trader)
-        except _UNCERTAIN:
+        except UNCERTAIN:
             return self._carefully(account, order)
         if not failed and passed is not None:
             return passed
@@ -156,7 +166,7 @@ class CompiledBook:
         line = self.books.line(book, str(order["order.symbol"]))
         try:
             failed = check.careful(order, line.values, book.values, self.books.trader)
-        except _UNCERTAIN:
+        except UNCERTAIN:
             return self._answer(self.findings(account, (order,)))
         return self._rest(account, order, check, failed)
 
@@ -176,36 +186,25 @@ class CompiledBook:
 
     def _rest(self, account: str, order: Facts, check: Check, failed: tuple[int, ...]) -> ExactAnswer:
         """The answer when some rules could not be cleared, or cannot be judged by the generated check."""
-        asked = dict.fromkeys(sorted({*failed, *check.slow}))
-        found: list[Finding] = []
-        if asked:
-            known = self._excesses(account, order, check) if failed else {}
-            narrow = self.live.narrow(account, str(order["order.symbol"]), (order,))
-            seen: Projection | None = None
-            for index in asked:
-                rule = self.plan.prepared[index]
-                own = known.get(index, {})
-                known_here = index not in check.slow and index not in check.guarded
-                if known_here and rule.compact and _is_complete(rule, own):
-                    found.append(judge_compact(rule, narrow, self.plan.derivations, own))
-                else:
-                    seen = seen or self.live.projection(account, (order,))
-                    found += judge(rule, seen, self.plan.derivations)
-        return self._answer(found, len(check.fast) - len(set(failed)))
+        missed = frozenset(failed)
+        asked = sorted(missed.union(check.slow))
+        marked, count = self._stopped(account, order, check).marked(asked, missed) if asked else ([], 0)
+        keys = frozenset(key for key, _ in marked)
+        answer = ExactAnswer(keys, len(check.fast) - len(missed) + count, lambda: [told() for _, told in marked])
+        self._last = (account, order, answer)
+        return answer
 
-    def _excesses(self, account: str, order: Facts, check: Check) -> dict[int, dict[int, tuple[Fraction, Fraction]]]:
-        """The exact excesses by rule and conjunct, where the kept totals give them."""
+    def _stopped(self, account: str, order: Facts, check: Check | None) -> Stopped:
+        """What can be said of an order beside that it passes."""
         book = self.book(account)
         line = self.books.line(book, str(order["order.symbol"]))
-        found: dict[int, dict[int, tuple[Fraction, Fraction]]] = {}
-        for (rule, part), pair in check.measure(order, line.values, book.values, self.books.trader).items():
-            found.setdefault(rule, {})[part] = pair
-        return found
+        by = Judging(self.plan.prepared, self.plan.derivations, self.plan.evidence)
+        return Stopped(by, check, order, Lists(self.live, line.values, book.values, self.books.trader))
 
     @staticmethod
-    def _answer(found: Sequence[Finding], cleared: int = 0) -> ExactAnswer:
+    def _answer(found: Sequence[Finding]) -> ExactAnswer:
         marked = [f for f in found if f.status not in PLAIN]
-        return ExactAnswer(frozenset(f.key for f in marked), cleared + len(found), lambda: marked)
+        return ExactAnswer(frozenset(f.key for f in marked), len(found), lambda: marked)
 
     def findings(self, account: str, orders: tuple[Facts, ...]) -> tuple[Finding, ...]:
         """Every finding with its evidence, passes included, in rule order; by the general path alone."""
@@ -218,17 +217,7 @@ class CompiledBook:
         These are the rules with anything but a plain pass at the order's own quantity, and those that bind.
         """
         check = self._prepare(account, order)
-        try:
-            known = self._excesses(account, order, check) if check else {}
-        except _UNCERTAIN:
-            known = {}
-
-        def view(index: int) -> breakpoints.View:
-            rule, own = self.plan.prepared[index], known.get(index, {})
-            known_here = check is not None and index in check.fast and index not in check.guarded
-            if known_here and rule.compact and _is_complete(rule, own):
-                return self.live.narrow(account, str(order["order.symbol"]), (order,)), own
-            return self.live.projection(account, (order,)), {}
+        stopped = self._stopped(account, order, check)
 
         def refusing(quantity: int) -> frozenset[int]:
             asked = {**order, "order.quantity": Fraction(quantity)}
@@ -237,10 +226,19 @@ class CompiledBook:
                 self.plan.binding[rule] for rule, _, s in keys if s in REFUSED and rule in self.plan.binding
             )
 
-        marked = {rule for rule, _, _ in self.check(account, (order,)).keys}
+        def quick(index: int) -> Intervals | None:
+            return stopped.admitted(index, cap)
+
+        marked = {rule for rule, _, _ in self._keys(account, order)}
         first = frozenset(i for i, p in enumerate(self.plan.prepared) if p.rule.id in marked)
-        sought = breakpoints.Sought(self.plan.prepared, self.plan.derivations, view, refusing)
+        sought = breakpoints.Sought(self.plan.prepared, self.plan.derivations, quick, stopped.view, refusing)
         return breakpoints.largest(sought, first, cap)
+
+    def _keys(self, account: str, order: Facts) -> frozenset[Key]:
+        """The verdicts of an order that are not plain; it has mostly just been judged."""
+        if self._last is not None and self._last[0] == account and self._last[1] is order:
+            return self._last[2].keys
+        return self.check(account, (order,)).keys
 
     def headroom(self, account: str, order: Facts) -> Largest:
         """The largest compliant quantity of an order whatever it asks for, up to the greatest the vocabulary admits."""
@@ -253,6 +251,7 @@ class CompiledBook:
         """Take an event over. Raises SnapshotError and then changes nothing. Lists are refreshed when next read."""
         symbol = self._symbol_of(event)
         before = self.live.snapshot.time
+        self._last = None
         self.live.apply(event)
         match event:
             case WorkingAdded() | WorkingRemoved():
@@ -383,11 +382,6 @@ class CompiledBook:
         if touched.slots or touched.leaves or touched.totals:
             for symbol in book.lines:
                 lines[symbol] = lines[symbol] | told if symbol in lines else told
-
-
-def _is_complete(rule: Prepared, known: Mapping[int, object]) -> bool:
-    """Whether the excess of every conjunct that depends on fills is known."""
-    return all(number in known for number, part in enumerate(rule.parts) if part.depends)
 
 
 def _nothing() -> Sequence[Finding]:

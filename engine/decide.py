@@ -10,8 +10,8 @@ override), approve with warnings, approve. Refused: nothing raises for a user's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Protocol
@@ -24,7 +24,7 @@ from lexorder.engine.reasons import PRECEDENCE
 from lexorder.engine.rule import Facts, Rule, Severity
 from lexorder.engine.snapshot import Projection
 from lexorder.engine.verdict import Finding, Status
-from lexorder.engine.wording import message_of
+from lexorder.engine.wording import Words
 
 ENGINE = "lexorder"
 """The rule name of findings the engine makes by itself."""
@@ -34,7 +34,7 @@ ENGINE = "lexorder"
 class InForce:
     """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs.
 
-    `withheld` are the rules among them that only compliance may know of.
+    `withheld` are the rules among them that only compliance may know of; `words` may be shared by all of these rules.
     """
 
     vocabulary: Vocabulary
@@ -43,6 +43,14 @@ class InForce:
     rulebook_hash: str
     snapshot_hash: str
     withheld: frozenset[str] = frozenset()
+    words: dict[str, Words] = field(default_factory=dict, compare=False, repr=False)
+
+    def words_of(self, rule: str) -> Words:
+        """What is settled about the reports of a rule, kept in `words` once asked for."""
+        found = self.words.get(rule)
+        if found is None:
+            found = self.words[rule] = Words(self.rules[rule], self.vocabulary)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +103,15 @@ def decide(orders: tuple[Facts, ...], account: str, known: State, in_force: InFo
     if not first.keys and not dispute:
         return _decision(Outcome.APPROVE, case, (), answer)
     seen = known.projection(account, orders)
-    reports = tuple(_report(f, in_force.rules[f.rule], seen) for f in first.findings())
-    outcome = Outcome.UNDECIDED if dispute else outcome_of(reports)
+    findings = first.findings()
+    outcome = (
+        Outcome.UNDECIDED if dispute else _outcome({(f.status, in_force.rules[f.rule].severity) for f in findings})
+    )
     if outcome in (Outcome.APPROVE, Outcome.UNDECIDED) or len(orders) != 1:
+        reports = (_report(f, in_force.words_of(f.rule), seen) for f in findings)
         return _decision(outcome, case, (*dispute, *reports), answer)
     largest, by_rule = _largest(by.exact, account, orders[0])
-    told = tuple(_with_largest(r, in_force.rules[r.rule], seen, by_rule) for r in reports)
+    told = tuple(_report(f, in_force.words_of(f.rule), seen, by_rule.get(f.rule)) for f in findings)
     return _decision(outcome, case, told, answer, largest)
 
 
@@ -112,6 +123,8 @@ def faulted(orders: tuple[Facts, ...], account: str, in_force: InForce, error: E
 
 def admission(orders: Sequence[Facts], account: str, known: State) -> tuple[Report, ...]:
     """Why orders cannot be judged at all: unknown account, instrument or trader, or an identifier used twice."""
+    if len(orders) == 1 and _admitted(orders[0], account, known):
+        return ()
     found = []
     if account not in known.accounts:
         found.append(_own("UNKNOWN_ACCOUNT", "The account is not known here."))
@@ -130,14 +143,28 @@ def admission(orders: Sequence[Facts], account: str, known: State) -> tuple[Repo
     return tuple(found)
 
 
+def _admitted(order: Facts, account: str, known: State) -> bool:
+    """Whether there is nothing to refuse in one order by itself; `admission` says what, where there is."""
+    trader = order.get("order.trader")
+    return (
+        account in known.accounts
+        and order["order.symbol"] in known.instruments
+        and (trader is None or trader in known.traders)
+        and not known.is_working(str(order["order.id"]))
+        and priced(order, known)
+    )
+
+
 def priced(order: Facts, known: State) -> bool:
     """Whether limit and stop price, where given, are above zero, or the instrument may trade at zero and below.
 
     Checked here and not only by a rule: a negative amount would slip under every value limit of a book without one.
     """
-    facts = known.instruments.get(str(order["order.symbol"]), {})
-    prices = [order.get(name) for name in ("order.price", "order.stop_price")]
-    return bool(facts.get("instrument.negative_prices")) or all(not isinstance(p, Fraction) or p > 0 for p in prices)
+    for price in (order.get("order.price"), order.get("order.stop_price")):
+        if isinstance(price, Fraction) and price.numerator <= 0:
+            facts = known.instruments.get(str(order["order.symbol"]), {})
+            return bool(facts.get("instrument.negative_prices"))
+    return True
 
 
 def disagreement(first: ExactAnswer, answer: ExpertAnswer) -> tuple[Report, ...]:
@@ -157,7 +184,10 @@ def outcome_of(reports: Iterable[Report]) -> Outcome:
     An undecided rule counts as the worst it can say. For a rule that only warns that is a warning: it is reported and
     stops nothing (docs/decisions/0010-an-undecided-warning.md).
     """
-    kinds = {(r.status, r.severity) for r in reports}
+    return _outcome({(r.status, r.severity) for r in reports})
+
+
+def _outcome(kinds: Set[tuple[Status, Severity]]) -> Outcome:
     if any(status is Status.UNDECIDED and severity is not Severity.WARN for status, severity in kinds):
         return Outcome.UNDECIDED
     if (Status.BREACH, Severity.HARD) in kinds:
@@ -180,37 +210,29 @@ def _own(reason: str, message: str) -> Report:
     return Report(ENGINE, "The engine's own checks", Severity.HARD, status, "", reason, message)
 
 
-def _report(finding: Finding, rule: Rule, seen: Projection) -> Report:
+def _report(finding: Finding, words: Words, seen: Projection, largest: int | None = None) -> Report:
+    """What is told of a finding; `largest` is the largest quantity its rule admits."""
+    rule = words.rule
     missing = finding.status is Status.UNDECIDED or (finding.why and finding.observed is None)
-    reason = "MISSING_FACT" if missing else rule.reason
     report = Report(
         rule=rule.id,
         title=rule.title,
         severity=rule.severity,
         status=finding.status,
         subject=finding.subject,
-        reason=reason,
+        reason="MISSING_FACT" if missing else rule.reason,
         message=f"{rule.title}: {finding.why}." if missing else "",
         observed=finding.observed,
         limit=finding.limit,
         margin=finding.margin,
-        cite=_cite(rule),
+        cite=words.cite,
         inputs=tuple(finding.inputs.items()),
         override=rule.override,
+        largest=largest,
         audience=rule.audience,
-        listed=entries_behind(rule, finding.subject, seen),
+        listed=entries_behind(rule, finding.subject, seen, words.lists),
     )
-    return report if missing else replace(report, message=message_of(report, rule, seen))
-
-
-def _cite(rule: Rule) -> str:
-    dated = [let.cite for let in rule.lets if let.cite]
-    return "; ".join(dict.fromkeys([*([rule.cite] if rule.cite else []), *dated]))
-
-
-def _with_largest(report: Report, rule: Rule, seen: Projection, largest: Mapping[str, int]) -> Report:
-    known = replace(report, largest=largest.get(report.rule))
-    return known if report.reason == "MISSING_FACT" else replace(known, message=message_of(known, rule, seen))
+    return report if missing else replace(report, message=words.message(report, seen))
 
 
 _RANK = {Status.UNDECIDED: 0, Status.BREACH: 1, Status.PASSIVE: 2}
@@ -232,6 +254,10 @@ class _Case:
     in_force: InForce
 
 
+def _order_of(report: Report) -> tuple[int, int, int, str]:
+    return _rank(report), _WEIGHT[report.severity], PRECEDENCE[report.reason], report.rule
+
+
 def _decision(
     outcome: Outcome,
     case: _Case,
@@ -239,7 +265,7 @@ def _decision(
     answer: ExpertAnswer | None = None,
     largest: Largest | None = None,
 ) -> Decision:
-    ranked = sorted(reports, key=lambda r: (_rank(r), _WEIGHT[r.severity], PRECEDENCE[r.reason], r.rule))
+    ranked = sorted(reports, key=_order_of) if reports else ()
     return Decision(
         outcome=outcome,
         account=case.account,

@@ -40,6 +40,7 @@ from lexorder.engine.terms import (
 )
 from lexorder.engine.totals import Contribution, Share, Total
 from lexorder.engine.units import COUNT, RATIO, TEXT
+from lexorder.engine.weights import Weights
 from lexorder.engine.worst import Part, Prepared
 
 _ORDER_WORDS = re.compile(r"\b[ntx]\d|[TS]\[")
@@ -62,7 +63,7 @@ def write(rules: Sequence[Prepared], layout: Layout, known: Mapping[str, str]) -
                 guarded.append(index)
             else:
                 slow.append(index)
-    source = writer.source()
+    source, weighed = writer.source(), writer.weights()
     space: dict[str, Any] = {
         "positive": _positive,
         "alone": _alone,
@@ -72,7 +73,8 @@ def write(rules: Sequence[Prepared], layout: Layout, known: Mapping[str, str]) -
     }
     exec(compile(source, "<generated check>", "exec"), space)  # noqa: S102 - see the module's docstring
     functions = (space["check"], space["careful"], space["measure"])
-    return Check(*functions, tuple(fast), tuple(slow), source, frozenset(guarded))
+    weights = Weights(weighed, writer.lower.scale_of("order.quantity"), space)
+    return Check(*functions, tuple(fast), tuple(slow), source, frozenset(guarded), weights)
 
 
 def _positive(divisor: int) -> int:
@@ -90,6 +92,9 @@ class _Writer:
         self.vocabulary = layout.vocabulary
         self.bodies: list[tuple[int, list[str]]] = []
         self.measures: list[str] = []
+        self.weighed: dict[int, list[str]] = {}
+        self.entries: list[str] = []
+        self.doubts: list[str] = []
         self.constants: dict[str, Any] = {}
         self.sign = "+" if known["order.side"] == BUY else "-"
         self.lower = Lowering(
@@ -114,13 +119,22 @@ class _Writer:
         careful = self.function("careful", ["r = ()"], tried, "r")
         return quick + careful + self.function("measure", ["m = {}"], measured, "m")
 
+    def weights(self) -> dict[int, str]:
+        """For each rule the source of one function of the quantity; see `weights.py`."""
+        number, found = self.quantity(), {}
+        for index, lines in self.weighed.items():
+            reading = self.reading("\n".join(lines), given=number)
+            body = "\n".join(f"    {line}" for line in (*reading, *lines))
+            found[index] = f"def weigh({number}, o, L, A, trader):\n{body}\n"
+        return found
+
     def function(self, name: str, start: list[str], body: list[str], result: str) -> str:
         """One function: the order's facts, then the body."""
         lines = [*start, *self.reading("\n".join(body)), *body, f"return {result}"]
         return "\n".join([f"def {name}(o, L, A, trader):", *(f"    {line}" for line in lines), ""])
 
-    def reading(self, text: str) -> list[str]:
-        """The lines that take the order's facts and the holding's ends into local names."""
+    def reading(self, text: str, given: str = "") -> list[str]:
+        """The lines that take the order's facts (but the one `given`) and the holding's ends into local names."""
         quantity = self.quantity()
         rises = self.sign == "+"
         ends = {
@@ -133,7 +147,8 @@ class _Writer:
         }
         needed = [line for word, line in ends.items() if re.search(rf"\b{word}\b", text)]
         used = set(re.findall(r"\b[nt]\d+\b", "\n".join([text, *needed])))
-        lines = [x for name, code in self.lower.order_numbers.items() if code in used for x in self.number(name, code)]
+        numbers = [pair for pair in self.lower.order_numbers.items() if pair[1] in used and pair[1] != given]
+        lines = [x for name, code in numbers for x in self.number(name, code)]
         texts = self.lower.order_texts.items()
         for name, code in texts:
             if code in used:
@@ -189,6 +204,7 @@ class _Writer:
         totals, known = len(self.layout.totals), dict(self.layout.known)
         numbers, texts = dict(self.lower.order_numbers), dict(self.lower.order_texts)
         measures = list(self.measures)
+        self.entries, self.doubts = [], []
         try:
             self.bodies.append((index, lines()))
         except NotFastError:
@@ -213,6 +229,9 @@ class _Writer:
             return lines
         parts = [self.part(part, env, (index, number)) for number, part in enumerate(prepared.parts)]
         inner = [line for found in parts for line in found]
+        needed = [code for code in (self.group(env), guard if guard != "True" else "") if code]
+        unclear = [f"if not {code}: raise KeyError('not this way')" for code in needed]
+        self.weighed[index] = [*unclear, *self.doubts, f"return ({', '.join(self.entries)},)"]
         if guard == "True":
             return lines + inner
         return [*lines, f"if {guard}:", *(f"    {line}" for line in inner)] if inner else [*lines, guard]
@@ -239,7 +258,19 @@ class _Writer:
         if part.depends:
             return self.filled(part, env, key)
         held = self.lower.condition(part.term, env)
+        self.entries.append(self.still(part, env, held))
         return [] if held == "True" else [f"if not {held}: r += ({key[0]},)"]
+
+    def still(self, part: Part, env: Env, held: str) -> str:
+        """How a conjunct that no fill changes is weighed: by its excess, or as a condition that holds or not."""
+        if not part.measured or not isinstance(part.term, Compare) or held in ("True", "False"):
+            return f"(True if {held} else False)" if not part.measured or held == "True" else "None"
+        if _PLACES.fullmatch(held):
+            return f"({held} or None)"
+        left, right = self.lower.number(part.term.left, env), self.lower.number(part.term.right, env)
+        beyond = integers.added(left, integers.negated(right))
+        code = beyond if part.term.op in ("<", "<=") else integers.negated(beyond)
+        return f"({code.code}, None, {integers.times(str(code.scale), code.den)}, None)"
 
     # ---- requirements that depend on fills ---------------------------------------------------------
 
@@ -257,11 +288,21 @@ class _Writer:
         rest = self.rest([(c, t) for c, t in terms if not depends_on_fills(t)], env, worst[0].scale)
         ends = [integers.added(w, rest) for w in worst]
         starts = [integers.added(w, rest) for w in before]
-        self.measures.append(f"m[{key}] = ({_exact(ends, divisor)}, {_exact(starts, divisor)})")
+        self.weigh_filled(ends, starts, divisor)
+        above = "" if divisor.literal is not None else f"positive({divisor.code}); "
+        exact = ", ".join(f"Fraction({', '.join(integers.quotient(x, divisor))})" for x in (ends, starts))
+        self.measures.append(f"{above}m[{key}] = ({exact})")
         op = "<" if part.term.op in ("<", ">") else "<="
         held = " and ".join(f"({w.code} {op} 0)" for w in ends)
         checked = [f"if not {integers.compared('>', divisor, Num('0'))}: {fails}"] if divisor.literal is None else []
         return [*checked, f"if not ({held}): {fails}"]
+
+    def weigh_filled(self, ends: Sequence[Num], starts: Sequence[Num], divisor: Num) -> None:
+        """Note the excess of a comparison that depends on fills, with the order and without it, and the divisors."""
+        if divisor.literal is None:
+            self.doubts.append(f"if not {integers.compared('>', divisor, Num('0'))}: raise KeyError('not this way')")
+        (over, below), (old, under) = integers.quotient(ends, divisor), integers.quotient(starts, divisor)
+        self.entries.append(f"({over}, {old}, {below}, {under})")
 
     def excess(self, term: Compare, env: Env) -> tuple[list[Weighted], Num]:
         """Weighted terms that add up to the excess times a divisor, and this divisor, to be checked above zero."""
@@ -425,13 +466,6 @@ class _Writer:
 def _tried(lines: Sequence[str], otherwise: str) -> list[str]:
     """Lines that do something else when a fact is missing."""
     return ["try:", *(f"    {line}" for line in lines or ["pass"]), "except (Missing, KeyError):", f"    {otherwise}"]
-
-
-def _exact(ends: Sequence[Num], divisor: Num) -> str:
-    """Source of the greatest of some numbers as a Fraction, divided by what was multiplied out."""
-    code = ends[0].code if len(ends) == 1 else f"max({', '.join(e.code for e in ends)})"
-    below = integers.times(integers.times(str(ends[0].scale), ends[0].den), divisor.code)
-    return f"Fraction({integers.times(integers.times(code, divisor.scale), divisor.den)}, {below})"
 
 
 def _alone(value: int, low: int, high: int) -> int:

@@ -116,6 +116,13 @@ def extreme(which: str, items: Sequence[Num]) -> Num:
     return Num(f"{which}({', '.join(codes)})", scale, den)
 
 
+def quotient(ends: Sequence[Num], divisor: Num) -> tuple[str, str]:
+    """Source of the greatest of some numbers of one scale over what was multiplied out, as two integers."""
+    code = ends[0].code if len(ends) == 1 else f"max({', '.join(e.code for e in ends)})"
+    below = times(times(str(ends[0].scale), ends[0].den), divisor.code)
+    return times(times(code, divisor.scale), divisor.den), below
+
+
 def choice(condition: str, yes: Num, no: Num) -> Num:
     """Source of `if condition then yes else no`."""
     if condition in ("True", "False"):

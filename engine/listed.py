@@ -7,6 +7,7 @@ Before: `covered.py`. After: `decide.py`; `audience.py` keeps it from traders.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from lexorder.engine.covered import why
@@ -26,9 +27,8 @@ def lists_of(rule: Rule) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)))
 
 
-def entries_behind(rule: Rule, subject: str, seen: Projection) -> tuple[tuple[str, Entry], ...]:
-    """(list, entry) for every entry in force that covers a name the finding is about."""
-    lists = lists_of(rule)
+def entries_behind(rule: Rule, subject: str, seen: Projection, lists: Sequence[str]) -> tuple[tuple[str, Entry], ...]:
+    """(list, entry) for every entry in force that covers a name the finding is about; `lists` are those of the rule."""
     if not lists:
         return ()
     known = seen.snapshot

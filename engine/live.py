@@ -44,6 +44,10 @@ from lexorder.engine.snapshot import Projection, Snapshot, signed
 from lexorder.engine.terms import Value
 
 NOTHING = Fraction(0)
+VIEWS_MAX = 1_000
+"""Accounts of which the positions in order are kept."""
+View = tuple[tuple[Facts, ...], dict[str, Facts]]
+"""The working orders of an account, and its positions by symbol, in the order of the symbols."""
 
 
 class Live:
@@ -66,6 +70,7 @@ class Live:
         self.worked: dict[tuple[str, str], dict[str, Facts]] = {}
         self.named: dict[str, dict[str, Facts]] = {}
         self.account_of: dict[str, str] = {}
+        self._views: dict[str, View] = {}
         for facts in snapshot.working_orders:
             self._work(facts)
         # shares the tables above, so that names are found in them as in any snapshot
@@ -103,12 +108,22 @@ class Live:
 
     def projection(self, account: str, orders: tuple[Facts, ...]) -> Projection:
         """The state seen from an account with orders under test, as `snapshot.project` gives it."""
+        working, positions = self._views.get(account) or self._viewed(account)
+        new = {str(o["order.symbol"]) for o in orders} - positions.keys()
+        if new:
+            items = [*positions.items(), *((s, flat(account, s)) for s in new)]
+            positions = dict(sorted(items, key=_first))
+        return Projection(self.snapshot, self.vocabulary, account, orders, working, positions)
+
+    def _viewed(self, account: str) -> View:
+        """The working orders and positions of an account, kept until one of them changes."""
         held = self.positions.get(account, {})
         working = tuple(self.working.get(account, {}).values())
-        symbols = {str(o["order.symbol"]) for o in orders} | set(held)
-        symbols |= {str(w["working_order.symbol"]) for w in working}
-        positions = {s: held.get(s) or flat(account, s) for s in sorted(symbols)}
-        return Projection(self.snapshot, self.vocabulary, account, orders, working, positions)
+        symbols = set(held).union(str(w["working_order.symbol"]) for w in working)
+        if len(self._views) >= VIEWS_MAX:
+            self._views.clear()
+        self._views[account] = (working, {s: held.get(s) or flat(account, s) for s in sorted(symbols)})
+        return self._views[account]
 
     def narrow(self, account: str, symbol: str, orders: tuple[Facts, ...]) -> Projection:
         """The state seen from an account with only one of its names."""
@@ -148,6 +163,7 @@ class Live:
     def _work(self, facts: Facts) -> None:
         order, account = str(facts["working_order.id"]), str(facts["working_order.account"])
         symbol = str(facts["working_order.symbol"])
+        self._views.pop(account, None)
         self.account_of[order] = account
         self.working.setdefault(account, {})[order] = facts
         self.worked.setdefault((account, symbol), {})[order] = facts
@@ -160,6 +176,7 @@ class Live:
         if order not in self.account_of:
             raise SnapshotError("unknown-thing", "working order", "of the event")
         account = self.account_of.pop(order)
+        self._views.pop(account, None)
         facts = self.working[account].pop(order)
         symbol = str(facts["working_order.symbol"])
         del self.worked[account, symbol][order]
@@ -171,6 +188,7 @@ class Live:
             raise SnapshotError(
                 "unknown-thing", "position", "names an account or instrument that is not in the snapshot"
             )
+        self._views.pop(event.account, None)
         facts, book = held(event), self.positions.setdefault(event.account, {})
         book.pop(event.symbol, None)
         if facts is not None:
@@ -187,6 +205,7 @@ class Live:
             facts = self._unwork(fill.working_order)
             if left:
                 self._work({**facts, "working_order.quantity": left})
+        self._views.pop(fill.account, None)
         book = self.positions.setdefault(fill.account, {})
         old = book.get(fill.symbol) or {"position.account": fill.account, "position.symbol": fill.symbol}
         before: Value = old.get("position.before.quantity", NOTHING)
@@ -211,6 +230,10 @@ class Live:
 def flat(account: str, symbol: str) -> Facts:
     """The facts of a position that is not held."""
     return {"position.before.quantity": NOTHING, "position.account": account, "position.symbol": symbol}
+
+
+def _first(item: tuple[str, Facts]) -> str:
+    return item[0]
 
 
 def _merge(table: dict[str, Facts], key: str, facts: Mapping[str, Value], what: str) -> None:

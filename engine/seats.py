@@ -29,6 +29,7 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Audience, Facts, Rule
 from lexorder.engine.snapshot import Projection
 from lexorder.engine.terms import Value
+from lexorder.engine.wording import Words
 
 
 class Chain:
@@ -87,13 +88,16 @@ class Seat:
         self.measured = measured_names(rules)
         self.withheld = frozenset(r.id for r in rules if r.audience is Audience.COMPLIANCE)
         self._told: dict[tuple[str, str], Mapping[str, Value]] = {}
+        self._words: dict[str, Words] = {}
         self._in_force: InForce | None = None
         self._length = -1
 
     def in_force(self, chain: Chain, time: datetime) -> InForce:
         """What a decision is made by now."""
         if self._in_force is None or self._length != chain.length:
-            self._in_force = InForce(self.vocabulary, self.rules, time, self.book, chain.hash, self.withheld)
+            self._in_force = InForce(
+                self.vocabulary, self.rules, time, self.book, chain.hash, self.withheld, self._words
+            )
             self._length = chain.length
         return self._in_force
 

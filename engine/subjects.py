@@ -15,6 +15,9 @@ from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import CONSTITUENT, Projection, Subject
 from lexorder.engine.terms import Aggregate, depends_on_fills
 
+REACHING_MAX = 10_000
+"""Rules of which is remembered whether they reach everything: rules never change, and this is asked for every order."""
+_REACHING: dict[int, tuple[Rule, bool]] = {}
 NAMED = ("position", "instrument", "market")
 """Entities whose key is a symbol."""
 
@@ -56,9 +59,15 @@ def account_subject(projection: Projection) -> Subject:
 
 def reaches_everything(rule: Rule) -> bool:
     """Whether a rule reads the account after fills (its cash, say): an order in one name then affects every group."""
-    terms = [t for t in (rule.when, rule.require) if t is not None]
-    nodes = [n for t in terms for n in t.walk()]
-    return any(isinstance(n, Aggregate) and n.owner == "account" and depends_on_fills(n) for n in nodes)
+    known = _REACHING.get(id(rule))
+    if known is None or known[0] is not rule:
+        terms = [t for t in (rule.when, rule.require) if t is not None]
+        nodes = [n for t in terms for n in t.walk()]
+        found = any(isinstance(n, Aggregate) and n.owner == "account" and depends_on_fills(n) for n in nodes)
+        if len(_REACHING) >= REACHING_MAX:
+            _REACHING.clear()
+        known = _REACHING[id(rule)] = (rule, found)
+    return known[1]
 
 
 def subjects_of(rule: Rule, projection: Projection) -> tuple[Subject, ...]:

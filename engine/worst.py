@@ -52,6 +52,7 @@ from lexorder.engine.terms import (
 )
 from lexorder.engine.units import BOOL
 from lexorder.engine.verdict import Finding, Status
+from lexorder.engine.weights import Weight
 
 FEW = 8
 """Up to this many states are quicker looked at than worked out."""
@@ -223,6 +224,35 @@ def _judge_part(rule: Rule, part: Part, at: Point, known: tuple[Fraction, Fracti
     return Finding(rule.id, subject, status, observed, limit, -worst, inputs=_inputs(part, at))
 
 
+def standing(prepared: Prepared, weights: Sequence[Weight], flips: Callable[[], bool]) -> tuple[Status, int] | None:
+    """The status of a rule that is broken by these weights and the conjunct that decides it; None where it is not.
+
+    `flips` says whether the order can take its position through zero; it is asked only where that matters.
+    """
+    found = []
+    for part, weight in zip(prepared.parts, weights, strict=True):
+        status = _standing(prepared.rule, part, weight, flips)
+        if status is None:
+            return None
+        found.append(status)
+    for serious in (Status.BREACH, Status.PASSIVE):
+        if serious in found:
+            return serious, found.index(serious)
+    return None
+
+
+def _standing(rule: Rule, part: Part, weight: Weight, flips: Callable[[], bool]) -> Status | None:
+    if weight is None or isinstance(weight, bool):
+        return None if weight is None else Status.PASS if weight else Status.BREACH
+    over, old, below, under = weight
+    if not broken(part.term, over):
+        return Status.PASS
+    if old is None:
+        return Status.PASSIVE if rule.may_improve else Status.BREACH  # no fill changes it: it was as broken before
+    better = rule.may_improve and broken(part.term, old) and over * under <= old * below
+    return Status.PASSIVE if better and not (part.reads_holdings and flips()) else Status.BREACH
+
+
 def _sides(term: Term, at: Point, worst: Fraction) -> tuple[Value, Value]:
     """Both sides in the worst state, from the side that no fill changes and the excess; see `judge.evidence`."""
     assert isinstance(term, Compare)
@@ -247,10 +277,10 @@ def _is_passive(rule: Rule, part: Part, at: Point, excesses: tuple[Fraction, Fra
     worst, before = excesses
     if before is None:
         before, _ = worst_excess(part, at, [m for m in moves(at.projection) if not m.new])
-    return broken(part.term, before) and worst <= before and not (part.reads_holdings and _flips(at))
+    return broken(part.term, before) and worst <= before and not (part.reads_holdings and flips(at))
 
 
-def _flips(at: Point) -> bool:
+def flips(at: Point) -> bool:
     """Whether an order under test can take its position through zero, working orders filling too."""
     able = moves(at.projection)
     for symbol in {m.symbol for m in able if m.new}:

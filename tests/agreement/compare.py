@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from lexorder.engine import classify as classify_module
 from lexorder.engine import judge as judge_module
 from lexorder.engine import vocabulary as vocabulary_file
-from lexorder.engine.compile import PLAIN, CompiledBook, Plan
+from lexorder.engine.compile import CompiledBook, Plan
 from lexorder.engine.events import AccountChanged, Event, after
 from lexorder.engine.judge import derivations
 from lexorder.engine.names import Vocabulary
@@ -31,6 +31,7 @@ from lexorder.engine.ports import Second
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot, project
+from lexorder.engine.stopped import PLAIN
 from lexorder.engine.terms import Term
 from lexorder.engine.verdict import Finding, Status
 from tests.agreement import happenings, worlds

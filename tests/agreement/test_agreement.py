@@ -98,7 +98,7 @@ class TestPlantedFaults:
         assert noticed()
 
     def test_a_flip_called_an_improvement(self, monkeypatch):
-        monkeypatch.setattr(worst, "_flips", lambda _at: False)
+        monkeypatch.setattr(worst, "flips", lambda _at: False)
         assert noticed()
 
     def test_a_stale_price_unnoticed(self, monkeypatch):

@@ -71,3 +71,9 @@ def test_without_a_message_the_title_stands() -> None:
 )
 def test_precision_that_tells(template: str, observed: Fraction, limit: Fraction, expected: str) -> None:
     assert telling(template, observed, limit) == expected
+
+
+@pytest.mark.parametrize("places", [7, 8, 9])
+def test_a_message_may_ask_for_more_decimals_than_are_ever_added(places: int) -> None:
+    template = f"{{observed:.{places}f}} of {{limit}}"
+    assert telling(template, Fraction(10**12 + 1, 10**12), Fraction(1)) == template
