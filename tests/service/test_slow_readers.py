@@ -58,7 +58,7 @@ class Ear:
             else:
                 self.other.append(message)
 
-        scope |= {"type": "websocket", "scheme": "ws", "subprotocols": []}
+        scope.update(type="websocket", scheme="ws", subprotocols=[])
         del scope["method"]
         readers = len(self.house.service.hub.readers)
         self.task = asyncio.create_task(self.house.app(scope, receive, send))
