@@ -118,7 +118,7 @@ def test_a_thing_that_is_new_starts_everything_anew(kind):
 
 def test_every_kind_of_event_is_noted():
     """A kind that is added to the engine and forgotten here would leave the columns behind."""
-    assert set(_NOTED) == set(e.Event.__args__)  # type: ignore[attr-defined]
+    assert set(_NOTED) == set(e.Event.__args__)
 
 
 @pytest.mark.parametrize("seed", range(6))
