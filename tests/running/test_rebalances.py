@@ -1,0 +1,127 @@
+"""Rebalances over the network: at once or followed to the end, certified for anybody, or shown to be impossible."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lexorder.api.client import Client, ServiceError, calls
+from lexorder.engine import verify
+from tests.faults.served import PATIENCE_S, Served, body_of
+from tests.worlds import world
+
+
+def wish(symbol: str, direction: str = "long") -> dict[str, Any]:
+    """A signal of account A."""
+    told = {"id": f"S-{symbol}", "symbol": symbol, "account": "A", "direction": direction, "timeframe": "1d"}
+    return {**told, "expected_return": "3%", "confidence": "90%"}
+
+
+@pytest.fixture
+def desk(running: Served) -> Iterator[Client]:
+    """A client of a service where account A wants ACME."""
+    day = {"start_of_day_nav": "100000", "peak_nav": "100000"}
+    with Client(running.address, running.key, timeout_s=PATIENCE_S) as client:
+        client.send(calls.put_snapshot(world(account=day, signals=[wish("ACME"), wish("BETA")])))
+        yield client
+
+
+def verified_alone(text: str, folder: Path) -> bool:
+    """What the stand-alone script says, run by an interpreter that finds none of our packages."""
+    file = folder / "certificate.json"
+    file.write_text(text, encoding="utf-8")
+    script = Path(verify.__file__).resolve()
+    done = subprocess.run([sys.executable, "-I", "-S", str(script), str(file)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def bought(outcome: dict[str, Any]) -> dict[str, int]:
+    """Shares by symbol, signed."""
+    found: dict[str, int] = {}
+    for row in outcome["orders"]:
+        sign = 1 if row["Side"] == "1" else -1  # FIX tag 54
+        found[row["Symbol"]] = found.get(row["Symbol"], 0) + sign * int(row["OrderQty"])
+    return found
+
+
+def test_orders_keep_the_rules_and_their_certificate_convinces_a_stranger(running, desk, tmp_path):
+    made = desk.rebalance("A", "T")
+    assert made.status == "done"
+    shares = bought(made.outcome)
+    assert shares
+    assert sum(shares.values()) * 100 <= 100_000, "what the account has"
+    assert all(0 < quantity <= 500 for quantity in shares.values()), "50% of 100,000 at 100"
+    text = desk.send(calls.certificate(made.id)).decode()
+    assert verified_alone(text, tmp_path)
+    (record,) = [r for r in running.records(kind="rebalance") if r.ref == made.id]
+    assert body_of(record)["certificate"] == text
+    assert body_of(record)["outcome"] == made.outcome
+    whole = json.loads(text)
+    for key in list(whole)[:3]:
+        assert not verified_alone(json.dumps({k: v for k, v in whole.items() if k != key}), tmp_path), f"without {key}"
+    assert desk.send(calls.working_orders())["items"] == [], "a proposal is no order"
+
+
+def test_a_rebalance_that_is_not_waited_for_is_followed_to_its_end(running, desk):
+    answer = running.call("POST", "/v1/rebalances", {"account": "A", "trader": "T", "wait": False})
+    assert answer.status_code == 202
+    begun = answer.json()
+    assert (begun["status"], answer.headers["location"]) == ("running", f"/v1/rebalances/{begun['id']}")
+    told = list(desk.follow(begun["id"]))
+    assert [event for event, _ in told[:-1]] == ["progress"] * (len(told) - 1)
+    assert told[-1][0] == "result"
+    ended = desk.send(calls.get_rebalance(begun["id"]))
+    assert [document["step"] for _, document in told[:-1]] == ended.progress
+    assert ended.progress[-1] == "the stand-alone verifier"
+    assert told[-1][1]["outcome"] == ended.outcome
+    assert list(desk.follow(begun["id"])) == told, "who comes late hears the same"
+
+
+def test_what_is_not_finished_has_no_certificate_yet_and_what_is_unknown_never(running, desk):
+    begun = running.call("POST", "/v1/rebalances", {"account": "A", "trader": "T", "wait": False}).json()
+    for call in (calls.certificate, calls.report):
+        answer = running.call("GET", call(begun["id"]).path)
+        assert (answer.status_code, answer.json().get("code")) == (409, "still-running") or answer.status_code == 200
+        with pytest.raises(ServiceError, match="unknown-rebalance"):
+            desk.send(call("r-0000"))
+    with pytest.raises(ServiceError, match="unknown-rebalance"):
+        next(desk.follow("r-0000"))
+    assert list(desk.follow(begun["id"]))[-1][1]["status"] == "done"
+
+
+def test_a_report_is_one_page_that_fetches_nothing(running, desk):
+    made = desk.rebalance("A", "T")
+    answer = running.call("GET", f"/v1/rebalances/{made.id}/report")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for word in ("<script", "<link", "<iframe", 'src="http', "url(http"):
+        assert word not in answer.text
+
+
+def test_a_doubtful_feed_allows_no_rebalance(running, desk):
+    gap: dict[str, Any] = {"event_id": f"g{time.time_ns()}", "sequence": 1, "items": []}
+    assert running.call("POST", "/v1/prices", gap).status_code == 200
+    assert (
+        running.call("POST", "/v1/prices", {**gap, "event_id": gap["event_id"] + "x", "sequence": 5}).status_code == 409
+    )
+    with pytest.raises(ServiceError) as refused:
+        desk.rebalance("A", "T")
+    assert (refused.value.status, refused.value.code) == (409, "feeds-in-doubt")
+
+
+def test_a_rebalance_is_read_from_the_ledger_after_a_kill(running, desk, tmp_path):
+    made = desk.rebalance("A", "T")
+    text = desk.send(calls.certificate(made.id))
+    running.kill()
+    running.start()
+    again = desk.send(calls.get_rebalance(made.id))
+    assert (again.status, again.outcome) == (made.status, made.outcome)
+    assert desk.send(calls.certificate(made.id)) == text
+    assert verified_alone(text.decode(), tmp_path)
