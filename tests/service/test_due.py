@@ -301,6 +301,16 @@ def test_bit_by_bit_finds_what_judging_everything_finds(rounds):
         assert len(watcher.dues) == 0
 
 
+def test_the_group_an_instrument_leaves_is_judged_again_too():
+    held = [position("ACME", 400), position("BETA", 400)]
+    watcher = Watcher(chosen(), two_accounts(positions=held))
+    assert ("A", "sector-of-gross", "Tech") in watcher.broken()
+    Day(watcher).sector("ACME", "Food")
+    watcher.catch_up()
+    assert ("A", "sector-of-gross", "Tech") not in watcher.broken()
+    assert watcher.broken() == watcher.anew()
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(events(), min_size=1, max_size=8))

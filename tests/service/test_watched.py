@@ -36,6 +36,12 @@ title: Volume
 for_each: instrument
 require: sum(working_order.filled) <= 10% * instrument.adv
 """
+AFTER = """
+rule: after
+title: Of net assets in any state
+for_each: issuer
+require: sum(abs(position.after.value)) <= 60% * account.after.nav
+"""
 TIMED = """
 rule: noon
 title: Nothing held after noon
@@ -68,6 +74,7 @@ def one(rule: str) -> Watch:
         (ISSUER, True, False, False, 0),
         (GROSS, False, False, False, 0),
         (VOLUME, True, False, False, 0),
+        (AFTER, False, False, False, 0),
         (TIMED, True, True, False, 0),
         (MARGIN, True, False, False, 1),
     ],
