@@ -19,22 +19,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
 
 from lexorder.api.service.due import Due, Dues
+from lexorder.api.service.floor import Floor
 from lexorder.api.service.following import Following
+from lexorder.api.service.journal import Journal
 from lexorder.api.service.looking import Found, Job, Seen, common_view, look, view_of
 from lexorder.api.service.noticing import MONITOR, Step, ended, steps
 from lexorder.api.service.open_breaches import BEGUN, ENDED
 from lexorder.api.service.pacing import Pace, short_turns
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.watched import Watched
+from lexorder.engine.ledger.record import Record
+from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Rule
-
-if TYPE_CHECKING:
-    from lexorder.api.service.service import Service
 
 ROUND = "monitor-round"
 """Kind of the record that says that everything was looked at."""
@@ -57,6 +58,19 @@ TIMED = sys.maxsize
 log = structlog.get_logger("lexorder.monitor")
 
 
+class Served(Protocol):
+    """What the monitor needs of the service it watches for."""
+
+    floor: Floor
+    journal: Journal
+    standing: bool
+    vocabulary: Vocabulary
+
+    async def step(self, kind: str, ref: str, account: str, body: Mapping[str, Any]) -> Record:
+        """Take a step over and record it."""
+        ...
+
+
 class Monitor:
     """Watches the floor of one service; everything but the looks themselves happens in its event loop.
 
@@ -64,7 +78,7 @@ class Monitor:
     are the accounts of which the look failed, with the code and when to try again.
     """
 
-    def __init__(self, service: Service, owns: Callable[[str], bool] = lambda _account: True) -> None:
+    def __init__(self, service: Served, owns: Callable[[str], bool] = lambda _account: True) -> None:
         self.service = service
         self.owns = owns
         self.found: dict[str, Found] = {}

@@ -36,7 +36,7 @@ from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages
-from lexorder.api.service.sharding import shard_of
+from lexorder.api.service.shards import shard_of
 from lexorder.api.service.traces import from_environment as traces_of_environment
 from lexorder.api.service.warming import warm
 from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_monitor, watch_stream

@@ -16,12 +16,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
-from zlib import crc32
 
 import msgspec
 
 from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.problems import Problem, request_id
+from lexorder.api.service.shards import shard_of
 
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
@@ -53,12 +53,6 @@ SOUGHT = re.compile(r"/v1/(orders/[^/]+/override|overrides/[^/]+(/\w+)?|rebalanc
 """One worker knows the thing: the others say 404."""
 
 BY_ID = re.compile(r"/v1/decisions/(\d{1,3})-\d+(\.\d+)?")
-
-
-def shard_of(accounts: Mapping[str, Mapping[str, Any]], account: str, count: int) -> int:
-    """Which of `count` shards an account belongs to: that of its beneficial owner, where one is known."""
-    owner = accounts.get(account, {}).get("account.beneficial_owner", account)
-    return crc32(str(owner).encode()) % count
 
 
 class Sharding:

@@ -17,7 +17,8 @@ from lexorder.api.service.monitoring import ROUND, Monitor
 from lexorder.api.service.open_breaches import BEGUN, ENDED
 from lexorder.api.service.peers import Answer
 from lexorder.api.service.roles import Role
-from lexorder.api.service.sharding import Sharding, shard_of
+from lexorder.api.service.sharding import Sharding
+from lexorder.api.service.shards import shard_of
 from lexorder.api.service.utilisation import covering, today, uses
 from lexorder.api.service.watched import is_watched
 from lexorder.engine.events import AccountChanged
