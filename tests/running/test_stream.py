@@ -221,11 +221,15 @@ def test_a_role_hears_what_it_may_read_and_nothing_else(running, told, role):
         kind for kind, place in PLACES.items() if httpx.get(running.address + place, headers=headers).status_code == 200
     }
     with listening(running, key, topics=list(TOPICS), start=0) as stream:
-        running.call("POST", "/v1/trading-state", {"scope": "strategy", "id": "END", "state": "HALTED", "reason": "r"})
+        running.call(
+            "POST", "/v1/trading-state", {"scope": "strategy", "id": f"END-{role}", "state": "HALTED", "reason": "r"}
+        )
         found = [message(stream)]
-        while "END" not in json.dumps(found[-1]):
+        while f"END-{role}" not in json.dumps(found[-1]):
             found.append(message(stream))
-    running.call("POST", "/v1/trading-state", {"scope": "strategy", "id": "END", "state": "REDUCING", "reason": "r"})
+    running.call(
+        "POST", "/v1/trading-state", {"scope": "strategy", "id": f"END-{role}", "state": "REDUCING", "reason": "r"}
+    )
     kinds = {m["kind"] if m["kind"] != "events" else f"events {m['body']['feed']}" for m in found}
     recorded = {_kind(r) for r in running.records()} & PLACES.keys()
     assert len(recorded) >= 14, recorded
