@@ -1,9 +1,9 @@
 """How slow work in a thread leaves the event loop its turn: short spells, with rests as long as others need them.
 
 In: calls of `step_aside` between small pieces of work. Out: nothing but time. Guaranteed: after at most `SPELL_S` of
-work comes a rest, short where the process is otherwise idle and `BUSY` spells long where it is not, so that orders keep
-most of the processor; while a spell lasts the interpreter changes threads every `SWITCH_S`, so that an order which
-comes in the middle of a long piece waits no longer than that for its turn. Refused: nothing.
+work comes a rest, short where the process is otherwise idle, `BUSY` spells long where it is not and `FULL` where orders
+want all of the processor, so that they keep it; while a spell lasts the interpreter changes threads every `SWITCH_S`,
+so that an order which comes in the middle of a long piece waits no longer than that for its turn. Refused: nothing.
 Why measured and not asked: how busy a process is shows in its processor time. Before: nothing. After: `monitoring.py`.
 """
 
@@ -18,11 +18,13 @@ from contextlib import contextmanager
 SPELL_S = 0.002
 """Processor seconds of work between two rests."""
 
-BUSY, IDLE = 19.0, 0.5
-"""Length of a rest in spells: a twentieth of the time is for this work when others work too, else two thirds."""
+FULL, BUSY, IDLE = 99.0, 19.0, 0.5
+"""Length of a rest in spells: a hundredth or a twentieth of the time is for this work when others work too, else two
+thirds. More than a hundredth shows: at full load a twentieth cost a quarter of the orders, since each change of threads
+makes an order wait and empties caches."""
 
-BUSY_SHARE = 0.25
-"""The share of a processor that others must use for the process to count as busy."""
+FULL_SHARE, BUSY_SHARE = 0.7, 0.25
+"""The shares of a processor that others must use for the process to count as full or busy."""
 
 SWITCH_S = 0.0005
 
@@ -46,7 +48,7 @@ class Pace:
         everyone, wall = time.process_time(), time.perf_counter()
         others = (everyone - self._all - worked) / max(wall - self._wall, SPELL_S)
         self._own, self._all, self._wall = own, everyone, wall
-        time.sleep(worked * (BUSY if others > BUSY_SHARE else IDLE))
+        time.sleep(worked * (FULL if others > FULL_SHARE else BUSY if others > BUSY_SHARE else IDLE))
 
 
 @contextmanager

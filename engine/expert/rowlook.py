@@ -224,21 +224,24 @@ def _at(shares: int, atoms: tuple[Atom, ...], look: Look, entity: str) -> Fracti
     return sum((contribution(a, symbol, reading, seen, {}) for a in over), NOTHING)
 
 
-def working_values(atoms: tuple[Atom, ...], order: Facts, look: Look, entity: str) -> tuple[Fraction, Fraction]:
-    """What a working order adds to the atoms that read fills: unfilled, and for each filled share. MissingFactError."""
+def working_values(
+    atoms: tuple[Atom, ...], order: Facts, look: Look, entity: str, *, flat: bool = False
+) -> tuple[Fraction, Fraction]:
+    """What a working order adds to the atoms that read fills: unfilled, and for each filled share. MissingFactError.
+
+    `flat` says that it adds nothing unfilled (`times_filled`).
+    """
     over = [a for a in atoms if a.kind == "working"]
     if not over:
         return NOTHING, NOTHING
     seen = Projection(look.live.snapshot, look.live.vocabulary, look.state.id, (), (order,), {})
     one = {("working_order", str(order["working_order.id"])): Fraction(1)}
     reading = look.reading(entity)
-    none = NOTHING
-    if not all(_times_filled(a.term) for a in over):
-        none = sum((contribution(a, look.symbol, reading, seen, {}) for a in over), NOTHING)
+    none = NOTHING if flat else sum((contribution(a, look.symbol, reading, seen, {}) for a in over), NOTHING)
     return none, sum((contribution(a, look.symbol, reading, seen, one) for a in over), NOTHING) - none
 
 
-def _times_filled(term: Term) -> bool:
+def times_filled(term: Term) -> bool:
     """Whether a sum over working orders is of filled shares times what no fill changes: nothing filled, nothing added.
 
     What such a product lacks of facts it lacks as well for one share.

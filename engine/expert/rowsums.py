@@ -16,7 +16,17 @@ from typing import Any, cast
 from lexorder.engine.evaluate import Point
 from lexorder.engine.expert.atoms import Atom
 from lexorder.engine.expert.live import Account, Live
-from lexorder.engine.expert.rowlook import DERIVED, Ends, Look, ends_of, unit_places, unit_values, working_values
+from lexorder.engine.expert.rowlook import (
+    DERIVED,
+    NOTHING,
+    Ends,
+    Look,
+    ends_of,
+    times_filled,
+    unit_places,
+    unit_values,
+    working_values,
+)
 from lexorder.engine.expert.rowplan import Cell, RowPlan, places
 from lexorder.engine.expert.rowvalues import Bounds
 from lexorder.engine.expert.worst import convex_share, linear_share, mixed_share
@@ -112,6 +122,8 @@ class Summing:
         self._alike = {number: alike.setdefault(key, len(alike)) for number, key in keys.items()}
         """Equal for sums that count the same share of a name that has no working orders, whatever their groups."""
         self._places = [unit_places(atoms, live.vocabulary) for atoms in numbers]
+        self._works = [any(a.kind == "working" for a in atoms) for atoms in numbers]
+        self._flat = [all(times_filled(a.term) for a in atoms if a.kind == "working") for atoms in numbers]
         self.personal = tuple(c.number for c in cells if _reads_account(c, live.vocabulary))
         self._accounts: dict[str, Sums] = {}
         self._valued: dict[tuple[str, str], Valued] = {}
@@ -249,9 +261,12 @@ class Summing:
 
     def _working(self, cell: Cell, order: Facts, look: Look) -> Exact:
         """What a working order adds, unfilled and for each share; cells of the same atoms ask for the same."""
-        key = (str(order["working_order.id"]), self._atoms[cell.number], cell.entity)
+        number = self._atoms[cell.number]
+        if not self._works[number]:
+            return NOTHING, NOTHING
+        key = (str(order["working_order.id"]), number, cell.entity)
         if key not in look.worked:
-            look.worked[key] = working_values(cell.leaf.atoms, order, look, cell.entity)
+            look.worked[key] = working_values(cell.leaf.atoms, order, look, cell.entity, flat=self._flat[number])
         return look.worked[key]
 
     # ---- unit values -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lexorder.api.service import pacing
-from lexorder.api.service.pacing import BUSY, IDLE, SPELL_S, SWITCH_S, Pace, short_turns
+from lexorder.api.service.pacing import BUSY, FULL, IDLE, SPELL_S, SWITCH_S, Pace, short_turns
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def test_a_spell_is_worked_before_a_rest(clocks):
     assert clocks.rests == [pytest.approx(SPELL_S * IDLE)]
 
 
-@pytest.mark.parametrize(("others", "length"), [(0.0, IDLE), (0.2, IDLE), (0.5, BUSY), (10.0, BUSY)])
+@pytest.mark.parametrize(
+    ("others", "length"), [(0.0, IDLE), (0.2, IDLE), (0.5, BUSY), (2.0, BUSY), (3.0, FULL), (10.0, FULL)]
+)
 def test_a_rest_is_long_where_others_work(clocks, others, length):
     pace = Pace(threading.Event())
     clocks.work(SPELL_S, others * SPELL_S)
