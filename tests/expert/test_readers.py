@@ -169,7 +169,7 @@ def test_a_decisive_half_decides_beside_a_missing_one():
     ):
         term = term_of(text, VOCABULARY, "account")
         same(term, at, Counter())
-        assert said(lambda p, t=term: READERS.value(t, p), at) == expected
+        assert said(READERS.of(term, ("account",)), at) == expected
     undecided = term_of("account.peak_nav > 0 and account.nav > 0", VOCABULARY, "account")
     assert said(lambda p: READERS.value(undecided, p), at)[0] == "missing"
 
