@@ -140,7 +140,7 @@ def _feed_routes(routes: APIRouter, service: Service, feed: str) -> None:
         symbol: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=LISTED_MAX)] = 1000,
     ) -> dict[str, Any]:
-        found = [row for row in _listed(service, feed) if _wanted(row, who, account, symbol)]
+        found = [row for row in _listed(service, feed) if _wanted(feed, row, who, account, symbol)]
         return {"items": found[:limit], "count": len(found)}
 
     routes.add_api_route(f"/{feed}", post, methods=["POST"], summary=f"Tell events of {feed}")
@@ -208,8 +208,8 @@ def _listed(service: Service, feed: str) -> Iterable[dict[str, Any]]:
     return (shown(facts) for facts in tables[feed])
 
 
-def _wanted(row: Mapping[str, Any], who: Principal, account: str | None, symbol: str | None) -> bool:
-    own = row.get("account", row.get("id") if "nav" in row else None)
+def _wanted(feed: str, row: Mapping[str, Any], who: Principal, account: str | None, symbol: str | None) -> bool:
+    own = row.get("id") if feed == "accounts" else row.get("account")
     if who.accounts is not None and own is not None and own not in who.accounts and own != "NONE":
         return False
     return (account is None or own == account) and (symbol is None or row.get("symbol") == symbol)
