@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Literal
 
+import structlog
 import uvicorn
 import uvloop
 
@@ -32,8 +33,10 @@ from lexorder.api.service.keys import KeyStore, first_key
 from lexorder.api.service.logs import configure
 from lexorder.api.service.peers import Peers, socket_of
 from lexorder.api.service.service import Service
-from lexorder.api.service.settings import PREFIX, Settings
+from lexorder.api.service.settings import PREFIX, Settings, unknown
 from lexorder.engine.ledger.database import Database
+
+log = structlog.get_logger("lexorder.serving")
 
 WORKER = PREFIX + "IS_WORKER"
 """Set in the environment of a worker."""
@@ -46,6 +49,8 @@ def run(settings: Settings) -> None:
     """Serve until stopped. Raises LedgerError, UsageError, RuleFileError before the first request."""
     configure()
     logging.getLogger("alembic").setLevel(logging.WARNING)  # each of its plugins would announce itself
+    for name, nearest in () if os.environ.get(WORKER) else unknown().items():
+        log.warning("unknown-setting", variable=name, nearest=nearest)
     if settings.workers == 1:
         _server(guarded(Service.open(settings)), settings).run()
     elif os.environ.get(WORKER):

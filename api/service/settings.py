@@ -16,10 +16,14 @@ from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 from lexorder.api.service.feeds import FEEDS
+from lexorder.engine.codes import nearest_name
 from lexorder.engine.desk import shipped_rules
 from lexorder.engine.errors import UsageError
 
 PREFIX = "LEXORDER_"
+
+OTHERS = frozenset({PREFIX + "IS_WORKER", PREFIX + "PSEUDONYM_KEY"})
+"""Variables that are no settings of the service: of its own workers, and of exports."""
 
 WHOLE_DIGITS = 12
 BOUNDS: Mapping[str, tuple[int, int]] = {
@@ -117,6 +121,14 @@ def from_environment(environ: Mapping[str, str] = os.environ, **flags: Any) -> S
             raise UsageError("bad-setting", f"{PREFIX}{name.upper()} must be from {least:,} to {most:,}")
     feed_ages(settings.feed_ages)
     return settings
+
+
+def unknown(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that begin like settings and are none, each with the nearest setting or nothing: misspelt, perhaps."""
+    known = {PREFIX + f.name.upper() for f in fields(Settings)}
+    odd = sorted(name for name in environ if name.startswith(PREFIX) and name not in known | OTHERS)
+    near = {name: nearest_name(name.removeprefix(PREFIX), (n.removeprefix(PREFIX) for n in known)) for name in odd}
+    return {name: PREFIX + found if found else "" for name, found in near.items()}
 
 
 def _read(name: str, kind: str, written: str) -> Any:

@@ -176,3 +176,9 @@ def test_prometheus_finds_every_worker():
         assert found["names"] == [f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"]
     assert [found["port"] for found in job["dns_sd_configs"]] == own_ports()
     assert job["authorization"]["credentials_file"].startswith("/etc/prometheus/secrets/")
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=called)
+def test_no_service_sets_variables_that_look_like_settings(workload):
+    """By its service links Kubernetes would let a Service called `lexorder` set LEXORDER_PORT to `tcp://…`."""
+    assert workload["spec"]["template"]["spec"]["enableServiceLinks"] is False

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from lexorder.api.cli import app
 from lexorder.api.service.feeds import FEEDS
 from lexorder.api.service.serving import _as_environment
-from lexorder.api.service.settings import BOUNDS, PREFIX, Settings, feed_ages, from_environment
+from lexorder.api.service.settings import BOUNDS, OTHERS, PREFIX, Settings, feed_ages, from_environment, unknown
 from lexorder.engine.errors import UsageError
 
 GIVEN: dict[str, tuple[str, Any]] = {
@@ -160,3 +160,13 @@ def test_the_command_ends_with_2_and_starts_nothing(tmp_path, arguments, variabl
 def test_no_secret_is_shown_when_settings_are():
     shown = repr(Settings(admin_key=SECRET, pii_key=SECRET))
     assert SECRET not in shown
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one():
+    told = {PREFIX + "LEGDER": "off", PREFIX + "ZZZ": "secret", "PATH": "/bin", "lexorder_port": "1"}
+    assert unknown(told) == {PREFIX + "LEGDER": PREFIX + "LEDGER", PREFIX + "ZZZ": ""}
+
+
+def test_every_setting_and_the_variables_of_others_are_known():
+    own = {PREFIX + f.name.upper(): "x" for f in fields(Settings)}
+    assert unknown({**own, **dict.fromkeys(OTHERS, "x")}) == {}
