@@ -74,6 +74,7 @@ class BatchCheck:
         self._vector: VectorBook | None = None
         self._key: Desk | None = None
         self._book: RuleBook | None = None
+        service.warmers.append(self._columns)  # for 100,000 holdings it takes seconds, in which no order is answered
 
     async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
         """The whole answer."""

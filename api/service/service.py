@@ -9,7 +9,7 @@ a ledger that is broken or written by somebody else. Before: `floor.py`, `journa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -86,6 +86,7 @@ class Service:
         self.standing = False
         self._warmed: Desk | None = None
         self.warming: asyncio.Task[int] | None = None
+        self.warmers: list[Callable[[], object]] = []
         self.apart = ""
         self.differed = False
 
@@ -202,7 +203,7 @@ class Service:
         desk = self.floor.desk
         if desk is not None and desk is not self._warmed and self.standing:
             self._warmed = desk
-            self.warming = asyncio.create_task(warm(desk, lambda: self.floor.desk))
+            self.warming = asyncio.create_task(warm(desk, lambda: self.floor.desk, self.warmers))
 
     def stamp(self, principal: Principal, **body: Any) -> dict[str, Any]:
         """The body of a step: when, by whom, what."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import structlog
@@ -35,8 +35,11 @@ def probe(desk: Desk, account: str) -> Facts | None:
     return None
 
 
-async def warm(desk: Desk, current: Callable[[], Desk | None]) -> int:
-    """Ask about each account once while `current` gives this desk; how many were asked about."""
+async def warm(desk: Desk, current: Callable[[], Desk | None], more: Sequence[Callable[[], object]] = ()) -> int:
+    """Ask about each account once while `current` gives this desk; how many were asked about.
+
+    Then `more`: what else is worked out at its first use, such as the columns of batches.
+    """
     asked = 0
     for account in list(desk.accounts):
         if current() is not desk:
@@ -48,6 +51,12 @@ async def warm(desk: Desk, current: Callable[[], Desk | None]) -> int:
             except Exception as error:  # it will be told when somebody really asks
                 log.warning("not-warmed", kind=type(error).__name__)
             asked += 1
+        await asyncio.sleep(PAUSE_S)
+    for work in more:
+        try:
+            work()
+        except Exception as error:  # as above
+            log.warning("not-warmed", kind=type(error).__name__)
         await asyncio.sleep(PAUSE_S)
     gc.collect()
     gc.freeze()  # what was built stays: no later collection need look at it

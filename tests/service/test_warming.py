@@ -52,3 +52,23 @@ def test_a_desk_that_was_replaced_is_left_alone():
     desk = _desk(("A", "B", "C"))
     seen = iter([desk, None])
     assert asyncio.run(warm(desk, lambda: next(seen))) == 1
+
+
+def test_what_else_is_wanted_comes_last_and_may_fail():
+    desk, done = _desk(), []
+
+    def fails():
+        done.append("fails")
+        raise ZeroDivisionError
+
+    assert asyncio.run(warm(desk, lambda: desk, [fails, lambda: done.append("works")])) == 2
+    assert done == ["fails", "works"]
+
+
+def test_the_first_batch_finds_its_columns(house):
+    house.until(lambda: house.service.warming is not None and house.service.warming.done())
+    (columns,) = house.service.warmers
+    before = columns()
+    orders = [order(id=f"b{n}") for n in range(40)]
+    house.post("/v1/orders/check-batch", {"mode": "independent", "orders": orders})
+    assert columns() is before
