@@ -198,7 +198,8 @@ SECTIONS: list[tuple[str, list[str]]] = [
             f'{POST} -H "$RISK" -X POST $URL/ledger/verify',
             '@`GET /v1/stream` is a WebSocket: send `{"topics": ["decisions"], "from": 17}`, then read one message for each record, from the ledger '
             "first and then live. Topics: `decisions`, `breaches`, `state`, `feeds`. A reader that falls 1,000 records behind is told "
-            '`{"error": "slow-reader", "resume_from": N}` and cut; nothing waits for it.',
+            '`{"error": "slow-reader", "resume_from": N}` and cut; nothing waits for it. A role follows only what it may also GET. With several workers say `"shard"` with `"from"`, at that worker\'s own '
+            "door (421 `misdirected` otherwise): each numbers its own records.",
         ],
     ),
     (
