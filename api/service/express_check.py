@@ -4,12 +4,15 @@ In: an `Exchange`. Out: its answer, when the record is durable. Guaranteed: the 
 for header, and the same counts, logs and records, because it is made of the same parts (`guard.py`, `orders.py`);
 `tests/service/test_express.py` asks both ways and compares. What the caller is refused for before anything was done is
 left to the ordinary way, and so is whatever is not ordinary: an idempotency key, a header that came twice, a body that
-came in chunks. Refused: as there. Before: `guard.py`, `orders.py`, `express.py`. After: `app.py`.
+came in chunks; at most `TURN` orders are decided in one turn of the loop, so that whatever else waits (the kill switch)
+waits for these alone. Refused: as there. Before: `guard.py`, `orders.py`, `express.py`. After: `app.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from lexorder.api.service.answers import HOUSE
@@ -22,6 +25,9 @@ from lexorder.engine.ledger.record import Record
 
 if TYPE_CHECKING:
     from lexorder.api.service.journal import Journal
+
+TURN = 3
+"""Orders decided in one turn of the event loop, in the order they came; the others wait for the next one."""
 
 UNUSUAL = frozenset({b"idempotency-key", b"transfer-encoding"})
 """Headers that the ordinary way knows about."""
@@ -49,6 +55,8 @@ class ExpressCheck:
         self.guard = guard
         self.check = check
         self.words = words
+        self._left = TURN
+        self._waiting: deque[tuple[_Running, Principal]] = deque()
 
     def take(self, exchange: Exchange) -> bool:
         """Decide; False when it is not plain enough or not admitted, which the ordinary way will say."""
@@ -66,11 +74,29 @@ class ExpressCheck:
         running = _Running(self, exchange, guard.request_id(headers.get(b"x-request-id")), started)
         guard.in_flight += 1
         guard.bodies.held += size
+        if self._left == TURN:
+            asyncio.get_running_loop().call_soon(self._turn)
+        if self._left:
+            self._left -= 1
+            self._begin(running, principal)
+        else:
+            self._waiting.append((running, principal))
+        return True
+
+    def _turn(self) -> None:
+        """The loop has been round: others go on."""
+        began = min(len(self._waiting), TURN)
+        self._left = TURN - began
+        if began:
+            asyncio.get_running_loop().call_soon(self._turn)
+        for _ in range(began):
+            self._begin(*self._waiting.popleft())
+
+    def _begin(self, running: _Running, principal: Principal) -> None:
         try:
             running.begin(principal)
         except Exception as error:  # whatever it is, the order must not pass
             running.refuse(refusal(error, self.words, running.request))
-        return True
 
     def done(self, status: int, size: int, started: int) -> None:
         """Count one answer."""
