@@ -116,6 +116,9 @@ def main() -> int:
             headers = {"authorization": f"Bearer {key}"}
             loaded = httpx.post(f"{address}/v1/snapshot", json=document, headers=headers, timeout=300)
             assert loaded.status_code == 200, loaded.text[:300]
+            until = time.monotonic() + 120  # an account's first order is slow, and /readyz says when that is over
+            while not httpx.get(f"{address}/readyz", timeout=60).json().get("warm") and time.monotonic() < until:
+                time.sleep(0.5)
             found = measured(port, key, wanted, options.cycles)
         ledger = Ledger.open(f"sqlite:///{folder / 'data' / 'ledger.sqlite'}", read_only=True)
         wrong, decided = approved_in_a_halt(ledger.read())

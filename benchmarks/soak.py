@@ -93,6 +93,9 @@ def main() -> int:
             target = Target(address, (folder / "data" / "admin.key").read_text().strip(), marks, folder)
             loaded = httpx.post(f"{address}/v1/snapshot", json=document, headers=head(target), timeout=300)
             assert loaded.status_code == 200, loaded.text[:300]
+            until = time.monotonic() + 120
+            while not httpx.get(f"{address}/readyz", timeout=60).json().get("warm") and time.monotonic() < until:
+                time.sleep(0.5)
             began = time.monotonic()
             found = soaked(
                 target, process, decisions=options.decisions, seconds=options.seconds, reserve=options.reserve

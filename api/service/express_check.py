@@ -26,7 +26,7 @@ from lexorder.engine.ledger.record import Record
 if TYPE_CHECKING:
     from lexorder.api.service.journal import Journal
 
-TURN = 3
+TURN = 4
 """Orders decided in one turn of the event loop, in the order they came; the others wait for the next one."""
 
 UNUSUAL = frozenset({b"idempotency-key", b"transfer-encoding"})
@@ -57,6 +57,7 @@ class ExpressCheck:
         self.words = words
         self._left = TURN
         self._waiting: deque[tuple[_Running, Principal]] = deque()
+        check.service.journal.more = lambda: bool(self._waiting)
 
     def take(self, exchange: Exchange) -> bool:
         """Decide; False when it is not plain enough or not admitted, which the ordinary way will say."""

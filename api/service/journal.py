@@ -26,6 +26,9 @@ from lexorder.engine.ledger.record import Record, chained, instant
 
 log = structlog.get_logger("lexorder.journal")
 
+RING_MAX = 16
+"""Decisions the ledger's writer is left asleep for while more are about to come: a commit costs as much as many."""
+
 RETRY_S = 0.5
 """How often a ledger that is down is tried again."""
 
@@ -81,7 +84,7 @@ class Journal:
     """The one way to the ledger. `wall` is the time of records, `rebuild` makes the floor anew after a failure.
 
     `back` is called when the ledger takes records again, before anybody else can record anything; `failing` with the
-    code of a failure when it begins.
+    code of a failure when it begins. `more` says whether decisions are about to come.
     """
 
     def __init__(
@@ -96,7 +99,8 @@ class Journal:
         self.down = ""
         self.refused: Counter[str] = Counter()
         self._immediate = isinstance(ledger, NoLedger)
-        self._ringing = False
+        self.more: Callable[[], bool] = lambda: False
+        self._ringing, self._unrung = False, 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recovery: asyncio.Task[None] | None = None
 
@@ -134,15 +138,21 @@ class Journal:
         pending.record = record
         if self._immediate:
             pending(None)
-        elif not self._ringing:
+            return record
+        self._unrung += RING_MAX if kind != "decision" else 1  # whatever else it is waits for no orders
+        if not self._ringing:
             assert self._loop is not None
             self._ringing = True
             self._loop.call_soon(self._ring)
         return record
 
     def _ring(self) -> None:
-        """At the end of a turn of the loop: one commit for all that was decided in it."""
-        self._ringing = False
+        """At the end of a turn of the loop: one commit for what was decided in it, and in the next while more wait."""
+        if self._unrung < RING_MAX and self.more():
+            assert self._loop is not None
+            self._loop.call_soon(self._ring)
+            return
+        self._ringing, self._unrung = False, 0
         self.ledger.ring()
 
     async def write(self, kind: str, ref: str, account: str, body: Any) -> Record:

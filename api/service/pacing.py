@@ -23,7 +23,7 @@ FULL, BUSY, IDLE = 99.0, 19.0, 0.5
 thirds. More than a hundredth shows: at full load a twentieth cost a quarter of the orders, since each change of threads
 makes an order wait and empties caches."""
 
-FULL_SHARE, BUSY_SHARE = 0.7, 0.25
+FULL_SHARE, BUSY_SHARE = 0.7, 0.05
 """The shares of a processor that others must use for the process to count as full or busy."""
 
 SWITCH_S = 0.0005

@@ -21,6 +21,10 @@ from lexorder.engine.rule import Facts
 PAUSE_S = 0.002
 """Between two accounts, for whoever waits."""
 
+COLLECTING = (20_000, 20, 1_000)
+"""When the interpreter looks for cycles, by generation: a look at everything stops orders for a fifth of a second, and
+there is next to nothing to find, since what an order leaves behind dies young."""
+
 log = structlog.get_logger("lexorder.warming")
 
 
@@ -60,5 +64,6 @@ async def warm(desk: Desk, current: Callable[[], Desk | None], more: Sequence[Ca
         await asyncio.sleep(PAUSE_S)
     gc.collect()
     gc.freeze()  # what was built stays: no later collection need look at it
+    gc.set_threshold(*COLLECTING)
     log.info("warmed", accounts=asked)
     return asked

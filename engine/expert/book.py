@@ -26,7 +26,7 @@ from lexorder.engine.expert.emit import NOBODY, THIS, plan
 from lexorder.engine.expert.factmemory import lib
 from lexorder.engine.expert.live import Live
 from lexorder.engine.expert.lower import Scales
-from lexorder.engine.expert.rowplan import rowplan
+from lexorder.engine.expert.rowplan import is_of_working, rowplan
 from lexorder.engine.expert.rows import Rows
 from lexorder.engine.expert.rowvalues import FinerError
 from lexorder.engine.names import Vocabulary
@@ -34,6 +34,9 @@ from lexorder.engine.ports import ExactAnswer, ExpertAnswer, Key
 from lexorder.engine.rule import Facts, Rule
 from lexorder.engine.snapshot import Snapshot
 from lexorder.engine.verdict import Status
+
+CENTS = 10**2
+"""The scale that sums over working orders begin at: their prices have cents, and a finer scale plans the row anew."""
 
 _RANK = {Status.BREACH: 0, Status.UNDECIDED: 1, Status.PASSIVE: 2}
 _NULL = ffi.NULL
@@ -48,7 +51,8 @@ class ExpertBook:
         self.rules = tuple(rules)
         self.live = Live(snapshot, vocabulary)
         self.plan = plan(self.rules, vocabulary)
-        self.rows = self._planned({})
+        first = rowplan(self.plan, self.rules, vocabulary, {})
+        self.rows = self._planned({c.leaf: CENTS for c in first.cells if is_of_working(c)})
         self.rest = ContextBook(self.rows.plan.rest, vocabulary, snapshot, self.live)
         self._asks_rest = bool(self.rows.plan.rest)
         self._passed = ExpertAnswer(frozenset(), len(self.rows.plan.rules))

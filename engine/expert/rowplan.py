@@ -135,6 +135,13 @@ def is_single(rule: Rule, vocabulary: Vocabulary) -> bool:
     return not derived and not ((groups or kind in NAMED) and reaches_everything(rule))
 
 
+def is_of_working(cell: Cell) -> bool:
+    """Whether a cell is a number that working orders add money to."""
+    terms = [t for t in (cell.leaf.term, *(a.term for a in cell.leaf.atoms)) if t is not None]
+    found = any(isinstance(n, Aggregate) and n.collection == "working_order" for t in terms for n in t.walk())
+    return found and cell.leaf.kind == "number"
+
+
 # ---- what the values depend on ---------------------------------------------------------------------
 
 

@@ -19,7 +19,9 @@ class Noted(ExpressCheck):
         bodies = SimpleNamespace(admits=lambda size: size < 100, held=0)
         self.admitted = 0
         guard = SimpleNamespace(bodies=bodies, admit=self._admit, request_id=lambda _: "r", in_flight=0, observed=None)
-        super().__init__(cast(Any, guard), cast(Any, None), frozenset())
+        self.journal = SimpleNamespace(more=None)
+        check = SimpleNamespace(service=SimpleNamespace(journal=self.journal))
+        super().__init__(cast(Any, guard), cast(Any, check), frozenset())
         self.noted: list[object] = []
 
     def _admit(self, authorization: bytes) -> str:
@@ -101,3 +103,16 @@ def test_who_is_not_admitted_takes_nobodys_turn():
     express = asyncio.run(run())
     assert told(express) == [99]
     assert cast(Any, express.guard).in_flight == 1
+
+
+def test_the_journal_hears_whether_more_are_about_to_come():
+    async def run() -> list[bool]:
+        express = Noted()
+        said = [express.journal.more()]
+        for number in range(TURN + 1):
+            assert express.take(exchange(number))
+        said.append(express.journal.more())
+        await turns(express, 3)
+        return [*said, express.journal.more()]
+
+    assert asyncio.run(run()) == [False, True, False]

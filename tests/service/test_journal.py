@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lexorder.api.service.journal import Journal, NoLedger
+from lexorder.api.service.journal import RING_MAX, Journal, NoLedger
 from lexorder.api.service.problems import Problem
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.record import chained
@@ -312,3 +312,38 @@ def test_a_step_that_breaks_off_leaves_the_floor_of_the_ledger(house, monkeypatc
     assert house.service.floor is not floor
     now = state_of(house.service.floor)
     assert {k: v for k, v in now.items() if k != "time"} == {k: v for k, v in kept.items() if k != "time"}
+
+
+def rings(kinds: list[str], more: bool, turns: int = 3) -> int:
+    """How often the writer was woken for records of these kinds, one handed in each turn of the loop."""
+
+    async def run() -> int:
+        paper = Paper()
+        journal = Journal(paper, lambda: datetime.now(UTC))
+        journal.start()
+        journal.more = lambda: more
+        for kind in kinds:
+            journal.hand(kind, "r", "A", b"{}", lambda record, problem: None)
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return paper.rings
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("count", [1, 2, RING_MAX - 1])
+def test_the_writer_sleeps_while_more_decisions_are_about_to_come(count):
+    assert rings(["decision"] * count, more=True) == 0
+    assert rings(["decision"] * count, more=False) == count
+
+
+def test_it_is_woken_for_so_many_at_the_latest():
+    assert rings(["decision"] * RING_MAX, more=True) == 1
+    assert rings(["decision"] * (2 * RING_MAX), more=True) == 2
+
+
+@pytest.mark.parametrize("kind", ["trading-state", "events", "limit", "override"])
+def test_it_is_woken_at_once_for_anything_else(kind):
+    assert rings([kind], more=True) == 1
+    assert rings(["decision", kind], more=True) == 1

@@ -55,7 +55,7 @@ def test_a_spell_is_worked_before_a_rest(clocks):
 
 
 @pytest.mark.parametrize(
-    ("others", "length"), [(0.0, IDLE), (0.2, IDLE), (0.5, BUSY), (2.0, BUSY), (3.0, FULL), (10.0, FULL)]
+    ("others", "length"), [(0.0, IDLE), (0.05, IDLE), (0.06, BUSY), (0.5, BUSY), (2.0, BUSY), (3.0, FULL), (10.0, FULL)]
 )
 def test_a_rest_is_long_where_others_work(clocks, others, length):
     pace = Pace(threading.Event())
