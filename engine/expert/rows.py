@@ -24,14 +24,17 @@ from lexorder.engine.expert.lower import Scales
 from lexorder.engine.expert.lowered import variable_of
 from lexorder.engine.expert.rowcells import Cells, Fill, Needed
 from lexorder.engine.expert.rowlook import Look
-from lexorder.engine.expert.rowplan import Place, Rowed, RowPlan
+from lexorder.engine.expert.rowplan import ALL, Cell, Place, Rowed, RowPlan
 from lexorder.engine.expert.rowvalues import Bounds, spelt_word
 from lexorder.engine.expert.session import Session
 from lexorder.engine.rule import Facts
 from lexorder.engine.subjects import NAMED
+from lexorder.engine.terms import Field
 from lexorder.engine.units import Kind
 
 BLOCKS: tuple[Place, ...] = ("single", "account", "instrument", "trader", "strategy")
+SUMMED: tuple[Place, ...] = ("sum", "line")
+"""Places whose cells are worked out from running sums and unit values."""
 NONE: frozenset[int] = frozenset()
 Values = Mapping[int, Any]
 
@@ -71,7 +74,8 @@ class Rows:
         self.memory = Memory(self.session, "row", slots)
         self.cells = Cells(plan, live, self.bounds, self.memory)
         self.sums = self.cells.sums
-        self.epoch = 0
+        self.epochs: dict[Place, int] = dict.fromkeys(ALL, 0)
+        self._reads = {place: read_by(plan.by_place[place]) for place in ALL}
         self.rule_of = {r.number: r.variant.rule for r in plan.rowed}
         self._of_slot = {
             n.name: frozenset(r.number for r in plan.rowed if n.name in r.variant.lowered.slots) for n in plan.order
@@ -126,18 +130,26 @@ class Rows:
 
     def inherit(self, older: Rows) -> None:
         """Go on where rows of coarser scales stopped, of the same facts: sums are not worked out anew."""
-        self.epoch = older.epoch
+        self.epochs = older.epochs
         self.sums.inherit(older.sums)
 
     # ---- events --------------------------------------------------------------------------------------
 
     def follow(self, event: Event) -> None:
         """What an event makes stale that no version of `Live` says."""
-        if isinstance(event, StrategySet) or (
-            isinstance(event, SingleChanged) and any(not name.startswith(TIME) for name in event.facts)
-        ):
-            self.epoch += 1
-            self.sums.epoch += 1
+        if isinstance(event, SingleChanged):
+            changed = {name for name in event.facts if not name.startswith(TIME)}
+            rates = any(name.startswith("fx.") for name in changed)  # any amount of money may be read through one
+        elif isinstance(event, StrategySet):
+            # told whole: what is not told any more is gone
+            changed = {name for names in self._reads.values() for name in names if name.startswith("strategy.")}
+            rates = False
+        else:
+            return
+        for place, names in self._reads.items():
+            if changed and (rates or not changed.isdisjoint(names)):
+                self.epochs[place] += 1
+                self.sums.epoch += place in SUMMED
 
     # ---- the row of an order -------------------------------------------------------------------------
 
@@ -243,13 +255,14 @@ class Rows:
         facts = live.account_facts.get(state.id, {})
         currency = str(facts.get("account.currency", ""))
         trader, strategy = str(order.get("order.trader", "NONE")), str(order.get("order.strategy", "NONE"))
-        base = (self.epoch,)
+        version = live.instrument_version[look.symbol]
+        of = self.epochs
         return (
-            self._block("single", currency, base, look),
-            self._block("account", state.id, (*base, state.facts_version), look),
-            self._block("instrument", f"{look.symbol} {currency}", (*base, live.instrument_version[look.symbol]), look),
-            self._block("trader", trader, (*base, live.trader_version[trader]), look),
-            self._block("strategy", strategy, base, look),
+            self._block("single", currency, (of["single"],), look),
+            self._block("account", state.id, (of["account"], state.facts_version), look),
+            self._block("instrument", f"{look.symbol} {currency}", (of["instrument"], version), look),
+            self._block("trader", trader, (of["trader"], live.trader_version[trader]), look),
+            self._block("strategy", strategy, (of["strategy"],), look),
         )
 
     def _block(self, place: Place, key: str, stamp: tuple[Any, ...], look: Look) -> Block:
@@ -362,3 +375,9 @@ def _fails(node: f.Truth, rowed: Rowed) -> Callable[[Values], bool]:
             return False
 
     return fails
+
+
+def read_by(cells: Iterable[Cell]) -> frozenset[str]:
+    """The names that cells read."""
+    terms = (t for c in cells for t in (c.leaf.term, *(x for a in c.leaf.atoms for x in (a.term, a.times.term))))
+    return frozenset(n.name for term in terms if term is not None for n in term.walk() if isinstance(n, Field))

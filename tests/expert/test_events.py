@@ -15,6 +15,7 @@ from lexorder.engine.events import (
     Fill,
     InstrumentChanged,
     SingleChanged,
+    StrategySet,
     TraderChanged,
     WorkingAdded,
     WorkingRemoved,
@@ -173,3 +174,42 @@ def test_finer_scales_carry_the_sums_over(monkeypatch):
         pair.agree(order(quantity=quantity))
     assert pair.expert.rows is not rows  # the mark needs finer scales
     assert set(seen) == {"BETA"}
+
+
+def test_single_facts_that_no_sum_reads_leave_the_sums_alone(monkeypatch):
+    book = rules(
+        "rule: gross\ntitle: T\nfor_each: account\nrequire: sum(abs(position.after.value)) <= 10% * account.nav",
+        "rule: open\ntitle: T\nfor_each: order\nrequire: firm.trading_state == ACTIVE",
+    )
+    pair = Pair(book, world(positions=[position(s, 7) for s in SYMBOLS], fx={"base": "USD", "EUR": "1.1"}))
+    pair.agree(order())
+    seen: list[str] = []
+    real = Summing._update
+
+    def noting(summing, running, cell, symbol, *more):
+        seen.append(symbol)
+        real(summing, running, cell, symbol, *more)
+
+    monkeypatch.setattr(Summing, "_update", noting)
+    for state in ("HALTED", "ACTIVE", "REDUCING"):
+        pair.apply(SingleChanged({"firm.trading_state": state}))
+        for quantity in (1, 50, 100):
+            keys = pair.agree(order(quantity=quantity)).keys
+            assert ("open" in {rule for rule, _, _ in keys}) == (state != "ACTIVE")
+    assert not seen
+    pair.apply(SingleChanged({"fx.EUR": Fraction(2)}))
+    pair.agree(order())
+    assert set(seen) == set(SYMBOLS)
+
+
+def test_a_strategy_told_anew_without_a_fact_has_it_no_more():
+    book = rules("rule: s\ntitle: T\nfor_each: order\nrequire: order.strategy.trading_state == ACTIVE")
+    pair = Pair(book, world(strategies=[{"id": "S", "trading_state": "HALTED"}]))
+    asked = order(strategy="S")
+    before = pair.agree(asked).keys
+    pair.apply(StrategySet("S", {"strategy.id": "S", "strategy.trading_state": "ACTIVE"}))
+    assert pair.agree(asked).keys != before
+    pair.apply(StrategySet("S", {"strategy.id": "S", "strategy.trading_state": "REDUCING"}))
+    assert pair.agree(asked).keys == before
+    pair.apply(StrategySet("S", {"strategy.id": "S"}))
+    pair.agree(asked)
