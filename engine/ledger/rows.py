@@ -46,9 +46,10 @@ def find(connection: Connection, shard: int, ref: str, kind: str) -> Record | No
     return _record(connection.execute(query).first())
 
 
-def count(connection: Connection, shard: int) -> int:
-    """How many records there are."""
-    return int(connection.execute(select(func.count()).select_from(records).where(c.shard == shard)).scalar_one())
+def count(connection: Connection, shard: int, stop: int) -> int:
+    """How many records there are before `stop`; a writer may add others at any time."""
+    wanted = select(func.count()).select_from(records).where(c.shard == shard, c.seq < stop)
+    return int(connection.execute(wanted).scalar_one())
 
 
 def hashes(connection: Connection, shard: int, start: int, stop: int) -> list[bytes]:

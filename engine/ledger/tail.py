@@ -38,7 +38,7 @@ def tail(database: Database, shard: int) -> Tail:
     with database.connect() as connection:
         newest = rows.last(connection, shard)
         size = newest.seq + 1 if newest else 0
-        found = rows.count(connection, shard)
+        found = rows.count(connection, shard, size)
         if found != size:
             raise LedgerError("ledger-broken", f"record {size - 1} is the last, but {found} records are there")
         end = rows.page(connection, shard, max(0, size - CHECKED), size, {})

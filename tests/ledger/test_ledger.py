@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from lexorder.engine.ledger import ledger as module
-from lexorder.engine.ledger import verify_ledger
+from lexorder.engine.ledger import rows, verify_ledger
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.heads import hash_at
@@ -432,3 +432,22 @@ def test_a_database_out_of_reach_is_said_to_be(address):
         Ledger.open(address)
     assert caught.value.code == "ledger-unavailable"
     assert "secret" not in str(caught.value)
+
+
+def test_the_end_is_read_while_another_writes(ledger, url, monkeypatch):
+    """Between two looks at the table records are added: they are not taken for a gap."""
+    fill(ledger, 5)
+    last = rows.last
+
+    def then_more(connection, shard):
+        found = last(connection, shard)
+        fill(ledger, 3)
+        return found
+
+    monkeypatch.setattr(rows, "last", then_more)
+    reading = Ledger.open(url, read_only=True)
+    try:
+        assert (reading.size, ledger.size) == (5, 8)
+        assert reading.head_hash == hash_at(ledger, 5)
+    finally:
+        reading.close()
