@@ -4,7 +4,9 @@ In: a term and the entities of the subjects it will be read under, outermost fir
 Guaranteed: the value, or the MissingFactError, that `evaluate.value` has at every point with such subjects and without
 derived facts. Refused: nothing; what is rarely read goes to `evaluate.value` itself. Why not the reference alone: which
 subject supplies a name, and whether it grows old, is the same at every point, and finding it out costs more than
-reading it. Before: `evaluate.py`. After: `live.py`, `worst.py`, `rowlook.py`, `rowsums.py`.
+reading it. Why not `engine/readers.py`, which does the same for the exact evaluator: one fault in a shared reader would
+mislead both evaluators alike, and their comparison would not show it. Before: `evaluate.py`. After: `live.py`,
+`worst.py`, `rowlook.py`, `rowsums.py`.
 """
 
 from __future__ import annotations

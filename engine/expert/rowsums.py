@@ -155,7 +155,8 @@ class Summing:
         if sums is None:
             sums = self._accounts[state.id] = Sums()
         clock = live.time_epoch if self.timed else 0
-        stamp = (state.logs, self.epoch, clock)
+        currency = live.account_facts.get(state.id, {}).get("account.currency")  # exchange rates are into it
+        stamp = (state.logs, self.epoch, clock, currency)
         if sums.stamp != stamp or (sums.expires is not None and live.snapshot.time > sums.expires):
             sums.running.clear()
             sums.expires = None
