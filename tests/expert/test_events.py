@@ -217,7 +217,7 @@ def test_a_strategy_told_anew_without_a_fact_has_it_no_more():
 
 def test_an_account_in_another_currency_is_summed_anew():
     pair = Pair(
-        simple("sum(abs(position.after.value)) <= 2% * account.nav", "account"),
+        simple("sum(abs(position.after.value)) <= 1.5% * account.nav", "account"),
         world(positions=[position(s, 7) for s in SYMBOLS], fx={"base": "USD", "EUR": "2"}),
     )
     before = pair.agree(order()).keys
