@@ -178,6 +178,7 @@ class _Folding:
     def _cap(self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]) -> None:
         order = np.argsort(-edge[on], kind="stable")  # the tightest is written last and stays
         r, n, v = rows[on][order], names[on][order], edge[on][order]
+        v = np.maximum(v, self.low[n] - 1)  # far below is as empty as just below, and fits the type of the bounds
         tighter = v < self.high[n]
         self.high[n[tighter]] = v[tighter]
         self.high_row[n[tighter]] = r[tighter]
@@ -185,6 +186,7 @@ class _Folding:
     def _floor(self, rows: NDArray[np.int64], names: NDArray[np.int64], edge: Ints, on: NDArray[np.bool_]) -> None:
         order = np.argsort(edge[on], kind="stable")
         r, n, v = rows[on][order], names[on][order], edge[on][order]
+        v = np.minimum(v, self.high[n] + 1)
         tighter = v > self.low[n]
         self.low[n[tighter]] = v[tighter]
         self.low_row[n[tighter]] = r[tighter]

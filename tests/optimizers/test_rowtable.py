@@ -137,3 +137,36 @@ def test_passive_breaches_are_tolerated_at_their_present_value_only() -> None:
     line = ((0, Function.linear(1)),)
     rows = (Row("old", 5, line, passive=True), Row("firm", 5, line), Row("loose", 8, line, passive=True))
     assert RowTable(Problem(names, (), rows)).tolerated.tolist() == [7, 5, 8]
+
+
+FAR = (2**63 - 1, 2**63, 10**30)
+
+
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("slope", [1, -1])
+def test_a_limit_far_beyond_64_bits_leaves_nothing_and_says_which_row(far: int, slope: int) -> None:
+    rows = (Row("fine", 9, ((0, Function.linear(1)),)), Row("never", -far, ((0, Function.linear(slope)),)))
+    table = RowTable(Problem((Name("A", 0, 0, 5),), (), rows))
+    domain = table.domain(table.limit, table.asserted)
+    assert domain.empty == 1
+    assert domain.low[0] > domain.high[0]
+
+
+@pytest.mark.parametrize("far", FAR)
+def test_a_limit_far_out_of_reach_changes_no_bound(far: int) -> None:
+    rows = tuple(Row(f"r{slope}", far, ((0, Function.linear(slope)),)) for slope in (1, -1, 3))
+    table = RowTable(Problem((Name("A", 0, -5, 5),), (), rows))
+    domain = table.domain(table.limit, table.asserted)
+    assert (domain.low.tolist(), domain.high.tolist(), domain.empty) == ([-5], [5], -1)
+    assert (domain.low_row.tolist(), domain.high_row.tolist()) == ([-1], [-1])
+
+
+def test_of_several_rows_the_tightest_is_named_as_the_source_of_a_bound() -> None:
+    line, back = ((0, Function.linear(2)),), ((0, Function.linear(-3)),)
+    rows = (Row("wide", 9, line), Row("tight", 7, line), Row("floor", -4, back), Row("low", 0, back))
+    table = RowTable(Problem((Name("A", 2, -9, 9),), (), rows))
+    domain = table.domain(table.limit, table.asserted)
+    # 2x <= 7 leaves x <= 3; -3x <= -4 leaves x >= 2
+    assert (domain.low.tolist(), domain.high.tolist()) == ([2], [3])
+    assert (domain.low_row.tolist(), domain.high_row.tolist()) == ([2], [1])
+    assert domain.folded.all()
