@@ -152,7 +152,7 @@ class First:
                 return self._constant(value)
             case ast.Subscript():
                 return self._subscript(node)
-            case ast.BinOp(left=left, op=op, right=right):
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _SIGNS:
                 one, two = self._number(left, names), self._number(right, names)
                 return Typed(self.code.apply(_SIGNS[type(op)], one, two), "n")
             case ast.UnaryOp(op=ast.Not(), operand=x):

@@ -1,0 +1,88 @@
+"""Each vectorised form by itself: what it alone clears, and what the reference meaning says of the same orders.
+
+`alone` gives, for each of the two forms, which orders it clears before the other is asked; a fault in one is then not
+hidden by the other. `plainly` is the reference: a plain pass of every rule, each fill state looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lexorder.engine import vector_book
+from lexorder.engine.desk import Desk
+from lexorder.engine.judge import derivations, judge
+from lexorder.engine.vector import VectorBook
+from lexorder.engine.vector_code import Code
+from lexorder.engine.vector_columns import Flags
+from lexorder.engine.vector_frame import Frame
+from lexorder.engine.verdict import Status
+from tests.engine import vector_cases as cases
+from tests.engine.vector_reading import plain_desk, typed
+from tests.worlds import world
+
+PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
+
+
+@contextmanager
+def _overheard(codes: Sequence[Code]) -> Iterator[list[set[int]]]:
+    """What each form clears, by the places of the orders, while this lasts."""
+    heard: list[set[int]] = [set(), set()]
+    clear = vector_book._clear
+
+    def told(code: Code, frame: Frame, step: int) -> Flags:
+        found = clear(code, frame, step)
+        which = next(n for n, one in enumerate(codes) if one is code)
+        heard[which].update(frame.places[found].tolist())
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(vector_book, "_clear", told)
+        yield heard
+
+
+def alone(vector: VectorBook, orders: Sequence[Mapping[str, Any]]) -> list[list[bool]]:
+    """For each form which orders it clears."""
+    numbered = [{**o, "id": f"O{n}"} for n, o in enumerate(orders)]
+    with _overheard(vector.book.current().codes) as heard:
+        vector.cleared(cases.columns(numbered))
+    return [[n in found for n in range(len(orders))] for found in heard]
+
+
+def plainly(live: Desk, orders: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether every rule of its account passes plainly, by the reference meaning, for each order alone."""
+    found = []
+    for facts in typed([{**o, "id": f"O{n}"} for n, o in enumerate(orders)]):
+        account = str(facts["order.account"])
+        rules = live.rules_of(account)
+        seen = live.live.projection(account, (facts,))
+        findings = [f for r in rules if r.require is not None for f in judge(r, seen, derivations(rules))]
+        found.append(all(f.status in PLAIN for f in findings))
+    return found
+
+
+def desk_of(rules: str, **sections: Any) -> tuple[Desk, VectorBook]:
+    """A desk that judges by the reference meaning, and its vectorised form."""
+    live = plain_desk(cases.book(rules), world(**sections))
+    return live, VectorBook(live, small=0)
+
+
+def each_form(rules: str, orders: Sequence[Mapping[str, Any]], **sections: Any) -> list[list[bool]]:
+    """What each form clears under some rules, all of which both have a place for."""
+    _, vector = desk_of(rules, **sections)
+    found = alone(vector, orders)
+    assert not vector.tally().unfit
+    return found
+
+
+def sound(live: Desk, vector: VectorBook, orders: Sequence[Mapping[str, Any]]) -> int:
+    """Neither form clears an order that does not pass plainly; how many clearances there were."""
+    wanted = plainly(live, orders)
+    both = alone(vector, orders)
+    for which, found in enumerate(both):
+        wrong = [o for o, got, want in zip(orders, found, wanted, strict=True) if got and not want]
+        assert not wrong, (("compiled", "expert")[which], wrong[0])
+    return sum(map(sum, both))
