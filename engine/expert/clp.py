@@ -95,7 +95,7 @@ def read(text: str, file: str = "") -> tuple[Form, ...]:
         refuse("expert-too-large", f"an expert file has at most {BYTES_MAX} bytes", Span(file, 1, 1))
     stack: list[list[Form]] = [[]]
     opened: list[Span] = []
-    for count, (kind, token, span) in enumerate(_tokens(text, file)):
+    for count, (kind, token, span) in enumerate(_tokens(text, file), 1):
         if count > TOKENS_MAX or len(opened) > DEPTH_MAX:
             refuse("expert-too-large", f"more than {TOKENS_MAX} words or {DEPTH_MAX} levels", span)
         if kind == "open":
@@ -247,7 +247,7 @@ class Checker:
         for n, item in enumerate(body[: arrows[0]]):
             if skip:
                 skip -= 1
-            elif not item.is_list and n + 2 < len(body) and body[n + 1].text == "<-" and _VARIABLE.match(item.text):
+            elif not item.is_list and n + 2 < arrows[0] and body[n + 1].text == "<-" and _VARIABLE.match(item.text):
                 skip = 1
             else:
                 self.condition(item)
@@ -332,7 +332,11 @@ class Checker:
                     self.expression(item)
 
     def modification(self, form: Form) -> None:
-        """`(modify ?fact (slot value))`."""
+        """`(modify ?fact (slot value))`, the fact by its variable: CLIPS would run anything else."""
+        if len(form.items) < 2:
+            refuse("expert-syntax", "write `(modify ?fact (slot value))`", form.span)
+        if form.items[1].is_list or not _VARIABLE.match(form.items[1].text):
+            refuse("expert-literal", "what is modified is a fact bound by `?fact <- (…)`", form.items[1].span)
         slots = frozenset().union(*(self.templates[name] for name in self.own)) if self.own else frozenset()
         for slot in form.items[2:]:
             if slot.head not in slots:
