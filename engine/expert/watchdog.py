@@ -34,7 +34,7 @@ class Watched:
         self.work = 0
         self.seen = 0
         self.looks = 0
-        self.tripped = False
+        self.tripped = 0
 
     def start(self) -> None:
         """A piece of work begins."""
@@ -46,15 +46,17 @@ class Watched:
 
         The order matters: `work` is cleared before `tripped` is read, and the thread sets `tripped` before it reads
         `work`. So either the thread sees that the work is over and does not halt, or this sees that it may have
-        halted and, holding the lock, withdraws the halt.
+        halted and, holding the lock, withdraws the halt. `tripped` says for which piece of work it is: the thread may
+        come to set it only when that piece is over, and the next one must not be called late for it.
         """
         self.work = 0
         if not self.tripped:
             return False
         with _LOCK:
-            self.tripped = False
+            late = self.tripped == self.count
+            self.tripped = 0
             self.stop(False)
-        return True
+        return late
 
     def look(self) -> None:
         """The thread's visit, under the lock."""
@@ -64,7 +66,7 @@ class Watched:
             return
         self.looks += 1
         if self.looks >= self.ticks:
-            self.tripped = True
+            self.tripped = work
             if self.work == work:
                 self.stop(True)
 
