@@ -2,10 +2,10 @@
 
 In: a snapshot, an account, and how orders are to be written (`Trading`). Out: a `Board` with a candidate buy and sell
 for every name. Guaranteed: limit prices are the mark moved by the band, outward, on the tick, exact; a long holding
-is never sold through zero, a short one never bought through; a name with a working order, without a mark, or asked to
-stay is not traded. Refused (`SnapshotError`): an unknown account, holdings in parts of a share. Why limit orders:
-rules on cash and notional then use a price that is known before the order goes. Before: `board.py`. After: `rows.py`,
-`rebalance.py`.
+is never sold through zero, a short one never bought through; quantity and price of an order are within the bounds of
+the vocabulary; a name with a working order, without a mark, or asked to stay is not traded. Refused (`SnapshotError`):
+an unknown account, holdings in parts of a share. Why limit orders: rules on cash and notional then use a price that is
+known before the order goes. Before: `board.py`. After: `rows.py`, `rebalance.py`.
 """
 
 from __future__ import annotations
@@ -79,11 +79,14 @@ def _candidate(symbol: str, bare: Projection, trading: Trading, *, stays: bool) 
     reach = _reach(symbol, mark, bare, trading)
     lower = held if held < 0 else (0 if trading.long_only or held > 0 else -reach)
     upper = 0 if held < 0 else max(held, reach)
+    most = bare.vocabulary.names["order.quantity"].maximum
+    if most is not None:  # a larger order would be refused at the border
+        lower, upper = max(lower, held - int(most)), min(upper, held + int(most))
     lower, upper = held + (lower - held) // -lot * -lot, held + (upper - held) // lot * lot
     buy = _order(symbol, "buy", mark, bare, trading) if upper > held else None
     short = "sell" if held > 0 else "sell_short"
     sell = _order(symbol, short, mark, bare, trading) if lower < held else None
-    return Candidate(symbol, held, lower, upper, lot, buy, sell)
+    return Candidate(symbol, held, lower if sell else held, upper if buy else held, lot, buy, sell)
 
 
 def _reach(symbol: str, mark: Fraction, bare: Projection, trading: Trading) -> int:
@@ -97,7 +100,11 @@ def _reach(symbol: str, mark: Fraction, bare: Projection, trading: Trading) -> i
     return int(trading.cap * nav / (mark * fx))
 
 
-def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Trading) -> Facts:
+def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Trading) -> Facts | None:
+    """The candidate's facts; None where its limit price is outside what the vocabulary admits."""
+    price, dearest = limit_price(mark, side, trading), bare.vocabulary.names["order.price"].maximum
+    if dearest is not None and price > dearest:
+        return None
     order: dict[str, object] = {
         "order.id": f"{trading.prefix}-{symbol}-{'B' if side == 'buy' else 'S'}",
         "order.account": bare.account,
@@ -105,7 +112,7 @@ def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Tr
         "order.side": side,
         "order.quantity": Fraction(1),
         "order.ord_type": "limit",
-        "order.price": limit_price(mark, side, trading),
+        "order.price": price,
         "order.time_in_force": trading.time_in_force,
         "order.strategy": trading.strategy,
         "order.fee_per_share": trading.fee,
@@ -119,7 +126,10 @@ def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Tr
 
 
 def limit_price(mark: Fraction, side: str, trading: Trading) -> Fraction:
-    """The mark moved against the trader by the band and rounded inward to the tick; never beyond the band."""
+    """The mark moved against the trader by the band, rounded inward to the tick; never beyond the band.
+
+    Except that a price is one tick at least, also where the mark is below it.
+    """
     if side == "buy":
         return max(mark * (1 + trading.band) // trading.tick, 1) * trading.tick
     return max(-(-mark * (1 - trading.band) // trading.tick), 1) * trading.tick
