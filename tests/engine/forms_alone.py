@@ -1,7 +1,7 @@
 """Each vectorised form by itself: what it alone clears, and what the reference meaning says of the same orders.
 
 `alone` gives, for each of the two forms, which orders it clears before the other is asked; a fault in one is then not
-hidden by the other. `plainly` is the reference: a plain pass of every rule, each fill state looked at one by one.
+hidden by the other. `compiled` asks the first alone, also for rules the other has no place for. `plainly` is the reference: a plain pass of every rule, each fill state looked at one by one.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lexorder.engine import vector_book
+from lexorder.engine.compile import Plan
 from lexorder.engine.desk import Desk
 from lexorder.engine.judge import derivations, judge
 from lexorder.engine.vector import VectorBook
+from lexorder.engine.vector_cells import RunningCells
 from lexorder.engine.vector_code import Code
 from lexorder.engine.vector_columns import Flags
+from lexorder.engine.vector_first import First
 from lexorder.engine.vector_frame import Frame
 from lexorder.engine.verdict import Status
 from tests.engine import vector_cases as cases
-from tests.engine.vector_reading import plain_desk, typed
-from tests.worlds import world
+from tests.engine.vector_reading import frames_of, plain_desk, typed
+from tests.worlds import VOCABULARY, world
 
 PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
 
@@ -50,6 +54,22 @@ def alone(vector: VectorBook, orders: Sequence[Mapping[str, Any]]) -> list[list[
     with _overheard(vector.book.current().codes) as heard:
         vector.cleared(cases.columns(numbered))
     return [[n in found for n in range(len(orders))] for found in heard]
+
+
+def compiled(live: Desk, vector: VectorBook, orders: Sequence[Mapping[str, Any]]) -> tuple[list[bool], First]:
+    """Which orders of one account the compiled form clears, whether or not the other has a place for the rules."""
+    numbered = typed([{**o, "id": f"O{n}"} for n, o in enumerate(orders)])
+    frame, copy = frames_of(vector, numbered)[0], vector.book.copies[0]
+    first = First(Plan(live.rules_of(str(numbered[0]["order.account"])), VOCABULARY), vector.book.terms)
+    cells, found = RunningCells(first, copy.pairs), set[int]()
+    kinds = [(str(facts["order.side"]), str(facts["order.ord_type"])) for facts in numbered]
+    for kind in dict.fromkeys(kinds):
+        step = first.cleared(*kind)
+        cells.refresh(vector_book.NONE)
+        part = frame.cut(np.array([n for n, place in enumerate(frame.places) if kinds[place] == kind], dtype=np.int64))
+        part.cells = cells
+        found.update(part.places[vector_book._clear(first.code, part, step)].tolist())
+    return [n in found for n in range(len(orders))], first
 
 
 def plainly(live: Desk, orders: Sequence[Mapping[str, Any]]) -> list[bool]:
