@@ -3,9 +3,10 @@
 In: a `RowSet`, the `Board` it was made on, a seed. Out: nothing, or `RowsMismatch`. Guaranteed: every row is compared
 at its own worst vertex, and all rules at random vertices of the reachable box (each name at an end or at its holding,
 each working order whole or not at all): the integer rows and clauses of a rule and subject hold exactly when
-`evaluate` says that the requirement does, and a measured row's excess is the evaluator's to the last digit. Refused:
-any difference, which stops the rebalance. Why again at release, though tests cover it: lowering is the one step
-between the rules and what the certificate proves. Before: `rows.py`. After: `rebalance.py`.
+`evaluate` says that the requirement does, a measured row's excess is the evaluator's to the last digit, and each row
+is its exact condition in whole units, limit included. Refused: any difference, which stops the rebalance. Why again at
+release, though tests cover it: lowering is the one step between the rules and what the certificate proves. Before:
+`rows.py`. After: `rebalance.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 from random import Random
 
 from lexorder.engine.errors import SolverError
@@ -98,6 +100,7 @@ class _Check:
         if by_rule is not None and by_rows != by_rule:
             raise RowsMismatch(group.rule.id, group.subject.key, _words(by_rows, by_rule))
         for r in group.rows:
+            self._limit(group, r, x)
             if at is not None:
                 self._excess(group, self.found.sources[r], at, x)
 
@@ -131,13 +134,24 @@ class _Check:
         )
 
     def _row_holds(self, r: int, x: Vertex) -> bool:
+        return self._total(r, x) <= self.found.rows[r].limit
+
+    def _limit(self, group: _Group, r: int, x: Vertex) -> None:
+        """Away from its limit a row one unit off still holds where the rule does: so its limit is worked out here."""
+        source = self.found.sources[r]
+        exact = self._total(r, x) - source.scale * source.atom.sum.value(x)
+        admitted = ceil(exact) - 1 if source.atom.strict else floor(exact)
+        if self.found.rows[r].limit != admitted:
+            raise RowsMismatch(group.rule.id, group.subject.key, "the row is not its exact condition in whole units")
+
+    def _total(self, r: int, x: Vertex) -> int:
         row, board = self.found.rows[r], self.board
         total = 0
         for name, function in row.functions:
             lot, rest = unit_of(board, name)
             total += function.value((x[name] - rest) // lot)
         count = len(board.candidates)
-        return total + sum(c * x[count + k] for k, c in row.working) <= row.limit
+        return total + sum(c * x[count + k] for k, c in row.working)
 
     def _by_rule(self, group: _Group, at: Point, x: Vertex) -> bool | None:
         rule = group.rule

@@ -30,11 +30,9 @@ SELLING = (("A", "sell", 2),)
 BOTH_WAYS = (("A", "buy", 2), ("A", "sell", 1))
 
 
-def board(*holdings: int, working: Any = (), rules: str = "", drop: tuple[str, ...] = (), **facts: str) -> Board:
-    """Names at 10 and a NAV of 1,000 that may reach four shares each; some account facts dropped."""
+def board(*holdings: int, working: Any = (), rules: str = "", **facts: Any) -> Board:
+    """Names at 10 and a NAV of 1,000 that may reach four shares each."""
     given: dict[str, Any] = small(*holdings, working=working, **facts)
-    for name in drop:
-        del given["accounts"][0][name]
     known = RuleBook.of(rules, VOCABULARY).on(DAY) if rules else ()
     trading = Trading(trader="T-1", cap=Fraction(4, 100))
     return board_of(load_snapshot(given, VOCABULARY), VOCABULARY, ACCOUNT, known, trading)
