@@ -197,7 +197,8 @@ def clashes_of(conflict: Conflict, found: RowSet) -> tuple[Clash, ...]:
 def _clash(source: Source, eased: Relaxation | None) -> Clash:
     limit, relaxed = source.limit, None
     if eased is not None and eased.by is not None and limit is not None:
-        step = Fraction(eased.by) / source.scale / (source.base or Fraction(1))
+        # The row's limit was rounded down to a whole row unit: that much of the relaxation is not needed.
+        step = (eased.by - source.spared) / source.scale / (source.base or Fraction(1))
         upward = isinstance(source.part, Compare) and source.part.op in ("<", "<=")
         relaxed = limit + step if upward else limit - step
     ratio = source.base not in (None, Fraction(1))

@@ -17,13 +17,14 @@ from lexorder.engine.piecewise import Piecewise
 from lexorder.optimizers.board import Board
 from lexorder.optimizers.separable import Atom, LoweringError, plainest
 
-Units = tuple[tuple[tuple[int, Function], ...], tuple[tuple[int, int], ...], int, Fraction]
+Units = tuple[tuple[tuple[int, Function], ...], tuple[tuple[int, int], ...], int, Fraction, Fraction]
 
 
 def in_units(atom: Atom, board: Board) -> Units:
-    """An atom as integer functions of units, coefficients of working fills, the limit, and the scale.
+    """An atom as integer functions of units, coefficients of working fills, the limit, the scale, and what was spared.
 
-    Row value ≤ limit exactly when the atom holds; row units = scale × the atom's unit. Refused: a concave piece of
+    Row value ≤ limit exactly when the atom holds; row units = scale × the atom's unit. The last is what rounding the
+    limit down to a whole row unit took off it, from 0 to below 1. Refused: a concave piece of
     three or more units (LoweringError), and fills that enter otherwise than in proportion.
     """
     count = len(board.candidates)
@@ -36,7 +37,7 @@ def in_units(atom: Atom, board: Board) -> Units:
     size = gcd(*(int(a * scale) for a in coefficients[:-1])) or 1
     functions = tuple((v, _function(breaks, polys, Fraction(scale, size))) for v, (breaks, polys) in named.items())
     working = tuple((k, int(a * scale) // size) for k, a in fills.items() if a)
-    return functions, working, limit // size, Fraction(scale, size)
+    return functions, working, limit // size, Fraction(scale, size), Fraction(limit % size, size)
 
 
 Pieces = tuple[list[int], list[tuple[Fraction, Fraction, Fraction]]]

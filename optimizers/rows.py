@@ -83,7 +83,7 @@ class Source:
 
     `part` is the comparison or condition; `atom` the exact row before rounding to integers, on shares. `base` and
     `limit` are set where the limit is `ratio * base`: base in the comparison's unit, limit as the ratio. `direct`: the
-    row's excess is that of the comparison itself.
+    row's excess is that of the comparison itself. `spared`: what rounding took off the row's limit, in row units.
     """
 
     rule: Rule
@@ -94,6 +94,7 @@ class Source:
     base: Fraction | None = None
     limit: Fraction | None = None
     direct: bool = False
+    spared: Fraction = Fraction(0)
 
 
 @dataclass(slots=True)
@@ -292,12 +293,12 @@ class _Builder:
     def _row(
         self, atom: Atom, rule: Rule, subject: Subject, part: Term, *, asserted: bool, direct: bool = False
     ) -> None:
-        functions, working, limit, scale = in_units(atom, self.board)
+        functions, working, limit, scale, spared = in_units(atom, self.board)
         passive = asserted and rule.may_improve and is_measured(part) and not self._cleared(part)
         row = Row(row_id(rule.id, subject.key), limit, functions, working, asserted, passive)
         base, ratio = self._ratio(part, subject)
         self.found.rows.append(row)
-        self.found.sources.append(Source(rule, subject, part, atom, scale, base, ratio, direct))
+        self.found.sources.append(Source(rule, subject, part, atom, scale, base, ratio, direct, spared))
 
     def _ratio(self, part: Term, subject: Subject) -> tuple[Fraction | None, Fraction | None]:
         """Base and limit where the limit is a ratio of something the trade does not change."""

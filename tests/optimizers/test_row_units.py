@@ -39,8 +39,9 @@ def shares(found: Board, at: tuple[int, ...]) -> list[int]:
 
 def agree(atom: Atom, found: Board) -> set[bool]:
     """The answers met; every whole number of lots is compared."""
-    functions, working, limit, scale = in_units(atom, found)
+    functions, working, limit, scale, spared = in_units(atom, found)
     assert scale > 0
+    assert 0 <= spared < 1
     assert working == ()
     answers = set()
     for at in product(*units(found)):
@@ -85,7 +86,7 @@ def test_both_answers_occur_one_lot_beside_the_limit():
     assert names_of(found)[0].held == 1, "13 shares are one lot of ten and an odd three"
     value = of_function(0, identity(*found.domains[0]).scaled(10))
     assert agree(Atom(value.plus(Sum(Fraction(-130)))), found) == {True, False}
-    functions, _, limit, scale = in_units(Atom(value.plus(Sum(Fraction(-130)))), found)
+    functions, _, limit, scale, _ = in_units(Atom(value.plus(Sum(Fraction(-130)))), found)
     assert [f.value(u) <= limit for _, f in functions for u in (1, 2)] == [True, False]
     assert scale == Fraction(1, 10), "a row unit is the ten dollars by which a share moves the sum"
 
@@ -119,7 +120,7 @@ def hill(low: int, high: int, first: int, last: int) -> Any:
 def test_a_piece_that_bends_downward_over_one_or_two_units_is_a_line(width):
     found = board(3)
     atom = Atom(of_function(0, hill(*found.domains[0], 4, 3 + width)).plus(Sum(Fraction(16))))
-    functions, _, _, _ = in_units(atom, found)
+    functions, *_ = in_units(atom, found)
     assert all(a2 == 0 for _, f in functions for _, _, a2 in f.polys)
     assert agree(atom, found) == {True, False}
 
@@ -153,7 +154,7 @@ BUSY = (("A", "buy", 4), ("A", "sell", 2))
 def test_where_a_holding_and_its_fills_enter_in_proportion_the_row_reads_the_fills():
     found = board(5, 3, working=BUSY)
     total = of_function(0, identity(*found.domains[0]).scaled(10)).plus(found.working_filled("W-0").scaled(10))
-    functions, working, limit, scale = in_units(Atom(total.plus(Sum(Fraction(-120)))), found)
+    functions, working, limit, scale, _ = in_units(Atom(total.plus(Sum(Fraction(-120)))), found)
     assert functions == ()
     # 10·(5 + f0 + f1) + 10·f0 <= 120, with f1 from -2 to 0: f0 twice, f1 once, at most 7
     assert (working, limit, scale) == (((0, 2), (1, 1)), 7, Fraction(1, 10))
@@ -162,7 +163,7 @@ def test_where_a_holding_and_its_fills_enter_in_proportion_the_row_reads_the_fil
 def test_a_bent_function_of_the_holding_stays_one_beside_its_fills():
     found = board(5, 3, working=BUSY)
     bent = of_function(0, abs(identity(*found.domains[0]) - constant(5, *found.domains[0])))
-    functions, working, _, _ = in_units(Atom(bent.plus(found.working_filled("W-0"))), found)
+    functions, working, *_ = in_units(Atom(bent.plus(found.working_filled("W-0"))), found)
     assert [n for n, _ in functions] == [0]
     assert working == ((0, 1),)
 
@@ -184,3 +185,12 @@ def test_large_denominators_are_cleared_exactly():
     third = of_function(0, identity(*found.domains[0]).scaled(Fraction(1, 3 * 10**20)))
     atom = Atom(third.plus(Sum(-Fraction(7, 3 * 10**20))))
     assert agree(atom, found) == {True, False}
+
+
+@pytest.mark.parametrize(("limit", "spared"), [("100", 0), ("104", "0.4"), ("109.99", "0.999"), ("110", 0)])
+def test_what_rounding_takes_off_a_limit_is_told(limit, spared):
+    found = board(3)
+    value = of_function(0, identity(*found.domains[0]).scaled(10))
+    *_, whole, scale, kept = in_units(Atom(value.plus(Sum(-Fraction(limit)))), found)
+    assert kept == Fraction(spared)
+    assert (whole + kept) / scale == Fraction(limit)
