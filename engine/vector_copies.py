@@ -137,11 +137,13 @@ class Copy:
     def _account(self, key: str, changed: frozenset[str]) -> bool:
         if "account.tags" in changed:
             self._tagged.add(key)
+        self.fills.told(changed)
         known = self._things(Level.ACCOUNT, key, changed, self._owners)
         return known and ("account.currency" not in changed or self.tables.one_currency == self.tables.was_one)
 
     def _single(self, changed: frozenset[str]) -> bool:
         self.tables.touch_single(changed)
+        self.fills.told(changed)
         self._singles |= changed
         return True
 

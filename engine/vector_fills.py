@@ -2,7 +2,7 @@
 
 In: one copy of the facts, terms such as `sum(fill.quantity where fill.date == clock.date)`. Out: a column with the sum
 for each order. Guaranteed: each is what `evaluate.value` says, worked out for the names that have fills, until a fill
-is recorded; others have none, so their sum is 0. A sum that is no whole number is missing. Refused: `NotVectorError`
+is recorded or a fact that the sum reads changes; others have none, so their sum is 0. A sum that is no whole number is missing. Refused: `NotVectorError`
 where a fill counts for every account. Before: `vector_tables.py`. After: `vector_copies.py`.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from lexorder.engine import vector_columns as vc
 from lexorder.engine.evaluate import value
 from lexorder.engine.records import EVERYONE
+from lexorder.engine.slots import names_read, touches
 from lexorder.engine.snapshot import MissingFactError
 from lexorder.engine.terms import Term
 from lexorder.engine.vector_code import Level, NotVectorError
@@ -30,15 +31,29 @@ class FillSums:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self._known: dict[Asked, dict[int, int | None]] = {}
+        self._names: dict[Term, frozenset[str]] = {}
 
     def forget(self) -> None:
         """A fill was recorded."""
         self._known.clear()
 
+    def told(self, changed: frozenset[str]) -> None:
+        """Facts of an account, or of those there is one of, have changed: a sum may count other fills now."""
+        for asked in [a for a in self._known if touches(self._names[a[0]], changed)]:
+            del self._known[asked]
+
+    def _read(self, term: Term) -> frozenset[str]:
+        """What a sum reads; the time too where one of its facts may become too old."""
+        vocabulary = self.tables.vocabulary
+        names = names_read(term, vocabulary, self.tables.derived)
+        aging = any(vocabulary.names[n].max_age is not None for n in names if n in vocabulary.names)
+        return names | {"clock.now"} if aging else names
+
     def column(self, term: Term, kinds: tuple[str, ...], account: Ints, symbol: Ints) -> Column:
         """The sum for each order. Raises NotVectorError."""
         if (term, kinds) not in self._known:
             self._known[term, kinds] = dict(self._each(term, kinds))
+            self._names.setdefault(term, self._read(term))
         found = self._known[term, kinds]
         if not found:
             return vc.constant(0)

@@ -1,7 +1,8 @@
 """Each vectorised form by itself: what it alone clears, and what the reference meaning says of the same orders.
 
 `alone` gives, for each of the two forms, which orders it clears before the other is asked; a fault in one is then not
-hidden by the other. `compiled` asks the first alone, also for rules the other has no place for. `plainly` is the reference: a plain pass of every rule, each fill state looked at one by one.
+hidden by the other. `compiled` asks the first alone, also for rules the other has no place for. `plainly` is the
+reference: a plain pass of every rule, each fill state looked at one by one.
 """
 
 from __future__ import annotations

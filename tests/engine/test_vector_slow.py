@@ -70,7 +70,8 @@ HOLDINGS: tuple[tuple[str, Callable[[Fraction], bool]], ...] = (
     ("max(position.after.quantity / instrument.adv, 0) < 5", lambda x: x / ADV < 5),
     ("min(position.after.quantity / instrument.adv, 0) >= -5", lambda x: x / ADV >= -5),
     ("max(abs(position.after.quantity) / instrument.adv, 1) <= 5", lambda x: abs(x) / ADV <= 5),
-    ("5 >= max(abs(position.after.quantity) / instrument.adv, account.cash / account.nav)", lambda x: abs(x) / ADV <= 5),
+    ("5 >= max(abs(position.after.quantity) / instrument.adv, account.cash / account.nav)",
+     lambda x: abs(x) / ADV <= 5),
 )  # fmt: skip
 """Requirements on what is held of one name, and their meaning for a holding of three a day."""
 
