@@ -2,8 +2,9 @@
 
 In: one copy of the facts, terms such as `sum(fill.quantity where fill.date == clock.date)`. Out: a column with the sum
 for each order. Guaranteed: each is what `evaluate.value` says, worked out for the names that have fills, until a fill
-is recorded or a fact that the sum reads changes; others have none, so their sum is 0. A sum that is no whole number is missing. Refused: `NotVectorError`
-where a fill counts for every account. Before: `vector_tables.py`. After: `vector_copies.py`.
+is recorded or a fact that the sum reads changes; others have none, so their sum is 0. A sum that is no whole number is
+missing. Refused: `NotVectorError` where a fill counts for every account. Before: `vector_tables.py`. After:
+`vector_copies.py`.
 """
 
 from __future__ import annotations
