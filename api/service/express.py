@@ -11,6 +11,7 @@ answer. Refused: nothing. Why: a scope, a task, an event and two messages cost a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -29,6 +30,10 @@ class Express(Protocol):
 
     def take(self, exchange: Exchange) -> bool:
         """Answer it now or later by `exchange.answer`; False when the app shall do so, and nothing was done yet."""
+        ...
+
+    def hold(self) -> Callable[[], None]:
+        """Begin no answer until what this returns is called."""
         ...
 
 

@@ -4,8 +4,9 @@ In: an `Exchange`. Out: its answer, when the record is durable. Guaranteed: the 
 for header, and the same counts, logs and records, because it is made of the same parts (`guard.py`, `orders.py`);
 `tests/service/test_express.py` asks both ways and compares. What the caller is refused for before anything was done is
 left to the ordinary way, and so is whatever is not ordinary: an idempotency key, a header that came twice, a body that
-came in chunks; at most `TURN` orders are decided in one turn of the loop, so that whatever else waits (the kill switch)
-waits for these alone. Refused: as there. Before: `guard.py`, `orders.py`, `express.py`. After: `app.py`.
+came in chunks; at most `TURN` orders are decided in one turn of the loop, so that whatever else waits waits for these
+alone, and none while the guard holds them for the kill switch, `HOLD_S` at the longest. Refused: as there.
+Before: `guard.py`, `orders.py`, `express.py`. After: `app.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lexorder.api.service.answers import HOUSE
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 TURN = 4
 """Orders decided in one turn of the event loop, in the order they came; the others wait for the next one."""
+
+HOLD_S = 0.25
+"""The longest that orders wait for one hold: a disk that hangs must not hang the orders without a word."""
 
 UNUSUAL = frozenset({b"idempotency-key", b"transfer-encoding"})
 """Headers that the ordinary way knows about."""
@@ -56,8 +61,9 @@ class ExpressCheck:
         self.check = check
         self.words = words
         self._left = TURN
+        self._holds = 0
         self._waiting: deque[tuple[_Running, Principal]] = deque()
-        check.service.journal.more = lambda: bool(self._waiting)
+        check.service.journal.more = lambda: bool(self._waiting) and not self._holds
 
     def take(self, exchange: Exchange) -> bool:
         """Decide; False when it is not plain enough or not admitted, which the ordinary way will say."""
@@ -75,17 +81,38 @@ class ExpressCheck:
         running = _Running(self, exchange, guard.request_id(headers.get(b"x-request-id")), started)
         guard.in_flight += 1
         guard.bodies.held += size
-        if self._left == TURN:
+        if self._left == TURN and not self._holds:
             asyncio.get_running_loop().call_soon(self._turn)
-        if self._left:
+        if self._left and not self._holds:
             self._left -= 1
             self._begin(running, principal)
         else:
             self._waiting.append((running, principal))
         return True
 
+    def hold(self) -> Callable[[], None]:
+        """Decide nothing until what this returns is called, or `HOLD_S` are over. Several holds end with the last."""
+        ended = False
+
+        def release() -> None:
+            nonlocal ended
+            if ended:
+                return
+            ended = True
+            timer.cancel()
+            self._holds -= 1
+            if not self._holds and self._waiting and self._left == TURN:
+                self._turn()
+
+        self._holds += 1
+        timer = asyncio.get_running_loop().call_later(HOLD_S, release)
+        return release
+
     def _turn(self) -> None:
         """The loop has been round: others go on."""
+        if self._holds:
+            self._left = TURN
+            return
         began = min(len(self._waiting), TURN)
         self._left = TURN - began
         if began:

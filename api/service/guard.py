@@ -4,7 +4,7 @@ In: ASGI requests from strangers. Out: for the app a `scope` with `request_id`, 
 `body` (the whole body, bytes) and, when it said JSON and the route does not check for itself, `json` (strictly read).
 Guaranteed: the caller is known before its body is read; a body is counted while it arrives and cut at its limit; it
 arrives within its time or the connection ends; calls of one key keep to its rate; a stream ends when its key does; an
-exception never shows. Refused by `Problem`: what `access.py`, `bodies.py` and `strict_json.py` refuse, 429
+exception never shows; while the kill switch is on its way no plain order check is begun. Refused by `Problem`: what `access.py`, `bodies.py` and `strict_json.py` refuse, 429
 `too-many-requests` and `too-many-streams`. Why plain ASGI: a framework middleware costs more than the decision.
 Before: `access.py`, `answers.py`, `bodies.py`, `rates.py`, `strict_json.py`. After: the app.
 """
@@ -41,6 +41,9 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 OWN_JSON: Final = frozenset({"/v1/orders/check", "/v1/orders/check-batch", "/v1/snapshot"})
 """Routes that read `scope["body"]` themselves, by `strict_json.loads` or something as strict."""
+
+URGENT: Final = frozenset({"/v1/kill", "/v1/trading-state"})
+"""Paths whose POST, once its body is here and its caller may make it, goes before the plain order checks that wait."""
 
 log = structlog.get_logger("lexorder.guard")
 
@@ -105,7 +108,7 @@ class Guard:
         self.in_flight += 1
         head = Head()
         answer = Answer(send, scope)
-        body = b""
+        body, release = b"", _nothing
         try:
             self._read_head(scope, head)
             if scope["path"] not in self._open or scope["method"] not in ("GET", "HEAD"):
@@ -118,6 +121,9 @@ class Guard:
                 if head.json and body and scope["path"] not in self._own_json:
                     scope["json"] = loads(body)
                 receive = Replay(body, receive)
+            if scope["path"] in URGENT and scope["method"] == "POST" and self.express is not None:
+                self.access.permit(scope["principal"], "POST", scope["path"])
+                release = self.express.hold()
             await self.app(scope, receive, answer)
         except Problem as problem:
             await _refuse(problem, answer, head)
@@ -126,6 +132,7 @@ class Guard:
         except Exception as error:
             await _fail(error, answer, head)
         finally:
+            release()
             self.in_flight -= 1
             self.bodies.release(body)
         if self.observed is not None:
@@ -198,6 +205,10 @@ class Guard:
             self._streams[caller] -= 1
         else:
             self._streams.pop(caller, None)
+
+
+def _nothing() -> None:
+    """What ends no hold."""
 
 
 async def _refuse(problem: Problem, answer: Answer, head: Head) -> None:

@@ -5,7 +5,7 @@ otherwise, so that a commit returns after the log is synced; a file that was mov
 noticed before anything in it is called durable. Refused: a second writer of the shard (`ledger-locked`).
 Why one statement per commit: the interpreter's lock is given up once and not once per row, and a busy event loop in the
 same process would take it for milliseconds each time.
-Before: `store.py`, `database.py`. After: `ledger.py`.
+Before: `store.py`, `database.py`, `checkpoints.py`. After: `ledger.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from lexorder.engine.ledger.checkpoints import Checkpoints
 from lexorder.engine.ledger.database import open_file, wrapped
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.record import Record
@@ -23,11 +24,6 @@ from lexorder.engine.ledger.tree import Node
 
 ROWS_MAX = 128
 """Records per statement: each number of rows is a statement of its own, kept prepared."""
-
-LOG_PAGES = 8_000
-"""Pages in the log before they are copied into the database (32 MiB). The commit that copies takes many times as long
-as the others, and pages of the indexes that change with every commit are copied once: SQLite's own 1,000 are full after
-some dozen batches."""
 
 CACHE_KIB = 16_384
 """Memory for pages, of the indexes mostly: names of orders come in no order."""
@@ -59,12 +55,13 @@ class SqliteStore:
             os.close(self._lock)
             raise
         self._file = _identity(path)
+        self._checkpoints = Checkpoints(path)
         self._log: tuple[int, int] | None = None
 
     def _opened(self, durability: str) -> sqlite3.Connection:
         connection = open_file(self._path)
         connection.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         # After a failed sync the kernel may hold pages of the log that are not on disk and never will be, although
         # later syncs succeed. Copying the whole log into the database writes and syncs them anew, so that what is
@@ -79,6 +76,7 @@ class SqliteStore:
         """See `Store.write`."""
         self._check_files()
         try:
+            self._checkpoints.finish(self._connection)
             if len(records) <= ROWS_MAX and not nodes:
                 self._insert(records)
             else:
@@ -86,6 +84,9 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise self._failed(error) from None
         self._check_files(after=True)
+        if self._checkpoints.error is not None:  # the disk began to fail while this was written to it
+            raise self._failed(self._checkpoints.error)
+        self._checkpoints.wrote(len(records), sum(len(r.body) for r in records))
 
     def _transaction(self, records: Sequence[Record], nodes: Sequence[Node]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -127,6 +128,7 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store.close`."""
         try:
+            self._checkpoints.close()
             self._connection.close()
         except sqlite3.Error:
             pass  # what was called durable is; the rest was never acknowledged

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from lexorder.api.service import express_check
 from lexorder.api.service.express import Exchange
 from lexorder.api.service.express_check import TURN, ExpressCheck
 
@@ -116,3 +117,59 @@ def test_the_journal_hears_whether_more_are_about_to_come():
         return [*said, express.journal.more()]
 
     assert asyncio.run(run()) == [False, True, False]
+
+
+def test_nothing_is_decided_while_somebody_holds_the_orders():
+    async def run() -> Noted:
+        express = Noted()
+        assert express.take(exchange(0))
+        release, other = express.hold(), express.hold()
+        assert all(express.take(exchange(number)) for number in range(1, 2 * TURN))
+        await turns(express, 3)
+        assert told(express) == [0]
+        assert not express.journal.more()  # or the writer would wait for orders that do not come
+        release()
+        release()  # a second time is none
+        await turns(express, 3)
+        assert told(express) == [0]
+        other()
+        await turns(express, 3)
+        return express
+
+    assert told(asyncio.run(run())) == list(range(2 * TURN))
+
+
+@pytest.mark.parametrize("waits", [0, 1, TURN, 3 * TURN])
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_after_a_hold_all_is_as_before(waits, rounds):
+    async def run() -> Noted:
+        express = Noted()
+        release = express.hold()
+        assert all(express.take(exchange(number)) for number in range(waits))
+        await turns(express, rounds)
+        release()
+        for number in range(waits, waits + TURN + 1):
+            assert express.take(exchange(number))
+        await turns(express, 8)
+        return express
+
+    express = asyncio.run(run())
+    assert told(express) == list(range(waits + TURN + 1))
+    length = 0
+    for one in express.noted:
+        length = 0 if isinstance(one, str) else length + 1
+        assert length <= TURN
+
+
+def test_a_hold_that_is_never_ended_ends_by_itself(monkeypatch):
+    monkeypatch.setattr(express_check, "HOLD_S", 0.01)
+
+    async def run() -> Noted:
+        express = Noted()
+        express.hold()
+        assert express.take(exchange(0))
+        while not told(express):
+            await asyncio.sleep(0.005)
+        return express
+
+    assert told(asyncio.run(run())) == [0]
