@@ -4,9 +4,10 @@ In: ASGI requests from strangers. Out: for the app a `scope` with `request_id`, 
 `body` (the whole body, bytes) and, when it said JSON and the route does not check for itself, `json` (strictly read).
 Guaranteed: the caller is known before its body is read; a body is counted while it arrives and cut at its limit; it
 arrives within its time or the connection ends; calls of one key keep to its rate; a stream ends when its key does; an
-exception never shows; while the kill switch is on its way no plain order check is begun. Refused by `Problem`: what `access.py`, `bodies.py` and `strict_json.py` refuse, 429
-`too-many-requests` and `too-many-streams`. Why plain ASGI: a framework middleware costs more than the decision.
-Before: `access.py`, `answers.py`, `bodies.py`, `rates.py`, `strict_json.py`. After: the app.
+exception never shows; while the kill switch is on its way no plain order check is begun. Refused by `Problem`: what
+`access.py`, `bodies.py` and `strict_json.py` refuse, 429 `too-many-requests` and `too-many-streams`. Why plain ASGI: a
+framework middleware costs more than the decision. Before: `access.py`, `answers.py`, `bodies.py`, `rates.py`,
+`strict_json.py`. After: the app.
 """
 
 from __future__ import annotations
