@@ -21,7 +21,7 @@ from lexorder.engine.errors import ExpertError
 from lexorder.engine.events import Event
 from lexorder.engine.expert.clipslib import ffi
 from lexorder.engine.expert.clipslib import lib as clips
-from lexorder.engine.expert.contextbook import ContextBook
+from lexorder.engine.expert.contextbook import ContextBook, tell
 from lexorder.engine.expert.emit import NOBODY, THIS, plan
 from lexorder.engine.expert.factmemory import lib
 from lexorder.engine.expert.live import Live
@@ -156,11 +156,4 @@ class ExpertBook:
     def _route(self, off: frozenset[int], exact: ExactAnswer) -> list[Any]:
         """Assert the exact verdicts of the rules that are switched off."""
         rules = self.rows.off_rules(off)
-        return [self._tell(*key) for key in sorted(exact.keys) if key[0] in rules]
-
-    def _tell(self, rule: str, subject: str, status: Status) -> Any:
-        session, builder = self.session, self._verdict
-        session.put(builder, b"rule", session.symbol(rule))
-        session.put(builder, b"subject", session.loose_symbol(subject or NOBODY))
-        session.put(builder, b"status", session.symbol(status.value))
-        return session.add(builder)
+        return tell(self.session, self._verdict, [key for key in sorted(exact.keys) if key[0] in rules])

@@ -11,7 +11,7 @@ Why the order fact is written here by hand: these lines are most of what an orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import get_ident
 from typing import Any
@@ -25,7 +25,7 @@ from lexorder.engine.expert.emit import NOBODY, SIDE, THIS, default_word, plan, 
 from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.live import Live
 from lexorder.engine.expert.lowered import variable_of
-from lexorder.engine.expert.session import Session
+from lexorder.engine.expert.session import Builder, Session
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.ports import ExactAnswer, ExpertAnswer, Key
 from lexorder.engine.rule import Facts, Rule
@@ -111,7 +111,11 @@ class ContextBook:
         if not self._fill(order, context, environment, builder):
             _abort(builder)
             return self._all_told(context.count, order, exact)
-        routed = self._route(context, order, exact) if exact.keys else ()
+        try:
+            routed = self._route(context, order, exact) if exact.keys else ()
+        except ExpertError:
+            _abort(builder)  # what was put for this order must not be found by the next
+            raise
         watched = session.watched
         watched.count = watched.work = watched.count + 1
         fact = _assert(builder)
@@ -206,16 +210,8 @@ class ContextBook:
         """Assert the exact verdicts of what is left to them in this context."""
         wanted = [k for k in exact.keys if k[0] in context.routed or k[:2] in context.routed]
         identifier = str(order["order.id"])
-        return [
-            self._tell(rule, THIS if subject == identifier else subject, status) for rule, subject, status in wanted
-        ]
-
-    def _tell(self, rule: str, subject: str, status: Status) -> Any:
-        session, builder = self.session, self._verdict
-        session.put(builder, b"rule", session.symbol(rule))
-        session.put(builder, b"subject", session.loose_symbol(subject or NOBODY))
-        session.put(builder, b"status", session.symbol(status.value))
-        return session.add(builder)
+        named = [(rule, THIS if subject == identifier else subject, status) for rule, subject, status in wanted]
+        return tell(self.session, self._verdict, named)
 
     def basket(
         self, account: str, orders: tuple[Facts, ...], exact: ExactAnswer, more: Sequence[Rule] = ()
@@ -231,7 +227,7 @@ class ContextBook:
     def _all_told(self, count: int, order: Facts | None, exact: ExactAnswer) -> ExpertAnswer:
         session = self.session
         session.check_thread()
-        facts = [self._tell(*key) for key in sorted(exact.keys)]
+        facts = tell(session, self._verdict, sorted(exact.keys))
         session.watched.start()
         facts.append(_assert(self._verdicts.handle))
         fired = _run(session.environment, session.firings_max)
@@ -263,6 +259,22 @@ class ContextBook:
         """For each rule with a requirement: `clips`, or why its verdict is taken from the exact evaluator."""
         own = dict.fromkeys(self.plan.variants, "clips")
         return dict(sorted({**own, **self.plan.exact}.items()))
+
+
+def tell(session: Session, builder: Builder, verdicts: Iterable[Key]) -> list[Any]:
+    """Assert exact verdicts as facts, all of them or, when that fails, none. Raises ExpertError."""
+    told: list[Any] = []
+    try:
+        for rule, subject, status in verdicts:
+            session.put(builder, b"rule", session.symbol(rule))
+            session.put(builder, b"subject", session.loose_symbol(subject or NOBODY))
+            session.put(builder, b"status", session.symbol(status.value))
+            told.append(session.add(builder))
+    except ExpertError:
+        for fact in told:
+            _retract(fact)
+        raise
+    return told
 
 
 def _atoms(session: Session, words: Sequence[str], default: str) -> dict[Any, Any]:

@@ -256,7 +256,11 @@ class Session:
         self.check_thread()
         self.watched.start()
         fact = lib.FBAssert(builder.handle)
-        self._settle()
+        late = self.watched.finish()
+        if late or self.said:
+            if fact != _NULL and lib.FactIndex(fact) > self._newest:
+                lib.Retract(fact)  # whoever asked is told that it failed and will not take it back
+            self.fail(late)
         if fact == _NULL or lib.FactIndex(fact) <= self._newest:
             # CLIPS answers a second equal fact with the first one: two would be counted as one.
             lib.FBAbort(builder.handle)

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from lexorder.engine.expert.book import ExpertBook
+from lexorder.engine.expert.contextbook import ContextBook
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.ports import ExactAnswer, ExpertAnswer
 from lexorder.engine.reference import Reference
@@ -66,3 +67,9 @@ class Pair:
         assert answer.keys == exact.keys
         assert answer.count == exact.count
         return answer
+
+
+class Leaves(Pair):
+    """The part of the expert that prepares leaf facts, for every rule."""
+
+    make = ContextBook

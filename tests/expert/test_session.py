@@ -291,6 +291,27 @@ class TestFacts:
         with pytest.raises(ExpertError, match="no slot nosuch"):
             session.read(order(session, 1), b"nosuch")
 
+    @pytest.mark.parametrize(
+        ("condition", "code"),
+        [("(test (> (div 1 (- ?q ?q)) 0))", "expert-error"), ("(test (spin ?q))", "expert-deadline")],
+    )
+    def test_a_fact_whose_assertion_failed_is_not_there(self, condition, code):
+        session = session_of(
+            "(deffunction spin (?q) (while TRUE do (bind ?x 1)))",
+            f"(defrule bad (order (quantity ?q)) {condition} => (assert (finding (rule bad))))",
+        )
+        for _ in range(2):
+            with pytest.raises(ExpertError, match=code):
+                order(session, 1)
+            assert list(session.facts("order")) == []
+
+    def test_a_refused_twin_leaves_the_first_fact(self):
+        session = session_of(TOO_MANY)
+        order(session, 11)
+        with pytest.raises(ExpertError, match="expert-fact"):
+            order(session, 11)
+        assert len(list(session.facts("order"))) == 1
+
 
 class TestThreads:
     def test_another_thread_is_refused(self):
