@@ -20,7 +20,7 @@ from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.emit import THIS, Plan, Variant
 from lexorder.engine.expert.inference import Inference
 from lexorder.engine.expert.leaves import SlotValues, prepared, put_leaves
-from lexorder.engine.expert.live import TIME, Account, Live
+from lexorder.engine.expert.live import Account, Live, is_timed
 from lexorder.engine.expert.lowered import variable_of
 from lexorder.engine.expert.prepare import Here, OutsideError, Preparer
 from lexorder.engine.expert.session import Builder, Fact, Session
@@ -97,7 +97,7 @@ class Contexts:
     ) -> None:
         self.plan = plan
         self.rules = tuple(r for r in rules if r.require is not None)
-        self.timed = tuple(r for r in self.rules if _reads_time(r))
+        self.timed = tuple(r for r in self.rules if _reads_time(r, live.vocabulary))
         self.wide = tuple(r for r in self.rules if _sums(r))
         if inference is not None and any(_sums(r) for r in inference.rules):
             self.wide = self.rules
@@ -319,7 +319,5 @@ def _derived_names(rule: Rule, vocabulary: Vocabulary) -> frozenset[str]:
     return frozenset(n for n in names if vocabulary.names[n].derived)
 
 
-def _reads_time(rule: Rule) -> bool:
-    terms = [t for t in (rule.when, rule.require) if t is not None]
-    names = [n.name for t in terms for n in t.walk() if isinstance(n, Field)]
-    return any(name.startswith(TIME) for name in names)
+def _reads_time(rule: Rule, vocabulary: Vocabulary) -> bool:
+    return any(is_timed(t, vocabulary) for t in (rule.when, rule.require) if t is not None)

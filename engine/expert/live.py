@@ -42,7 +42,7 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.records import EVERYONE, Records
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Projection, Snapshot, signed
-from lexorder.engine.terms import Value
+from lexorder.engine.terms import Field, Term, Value
 
 Table = dict[str, dict[str, Value]]
 
@@ -51,6 +51,13 @@ TIME = ("clock.", "session.")
 
 LOG_MAX = 10_000
 """Symbols an account's log holds before it starts anew."""
+
+
+def is_timed(term: Term, vocabulary: Vocabulary) -> bool:
+    """Whether the time alone can change a value: it reads the clock, or facts of no instrument that grow old."""
+    names = [n.name for n in term.walk() if isinstance(n, Field)]
+    aging = [n for n in names if vocabulary.names[n].max_age is not None]
+    return any(n.startswith(TIME) for n in names) or any(n.split(".")[0] not in ("instrument", "market") for n in aging)
 
 
 @dataclass(slots=True)

@@ -101,6 +101,8 @@ class Preparer:
         self._reaches = {r.id: reaches_everything(r) for r in rules}
         guards = [r for r in rules if r.when is not None and is_static(r.when)]
         self._guards = {r.id: (-1 - n, r.when) for n, r in enumerate(guards)}
+        terms = [*((n, leaf.term) for leaf, n in numbers.items()), *self._guards.values()]
+        self._collections = {n: _collections(term) for n, term in terms}
 
     def subjects(self, rule: Rule, here: Here) -> tuple[Subject, ...]:
         """The subjects a rule is judged for."""
@@ -127,6 +129,7 @@ class Preparer:
         key = (number, reading.subject.entity, reading.subject.key)
         found = here.values.get(key)
         if found is None:
+            self._age(self._collections[number], here)
             try:
                 found = self._value(leaf, reading, here)
             except MissingFactError as error:
@@ -169,6 +172,18 @@ class Preparer:
             return held
         return held - sum(low.values(), Fraction(0)) if leaf.what == "low" else held + sum(high.values(), Fraction(0))
 
+    def _age(self, collections: frozenset[str], here: Here) -> None:
+        """A value that reads other names is good until the facts of one of them, young enough now, are too old."""
+        if not collections:
+            return
+        now = self.live.snapshot.time
+        symbols = set(here.projection.positions)
+        if "fill" in collections:
+            symbols |= {str(m.get("fill.symbol")) for m in here.projection.members("fill")}
+        ends = [end for end in map(self.live.expiry, symbols) if end is not None and end >= now]
+        if ends:
+            here.expires = min(ends) if here.expires is None else min(*ends, here.expires)
+
     def _total(self, leaf: Leaf, shape: Shape, reading: Reading, here: Here) -> Total:
         """The running total; the look is good for as long as it."""
         total = self.totals.of(leaf.atoms, shape, reading)
@@ -190,3 +205,10 @@ class Preparer:
         if leaf.frame == "position":
             return reading.at(here.projection, Subject("position", here.symbol, here.projection.positions[here.symbol]))
         return reading.at(here.projection)
+
+
+def _collections(term: Term | None) -> frozenset[str]:
+    """What a term sums over, besides the order itself."""
+    if term is None:
+        return frozenset()
+    return frozenset(n.collection for n in term.walk() if isinstance(n, Aggregate)) - {"order"}

@@ -17,7 +17,7 @@ from typing import Literal as OneOf
 
 from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.emit import Plan, Variant, default_number, default_word, frame, slot_of, variants_of
-from lexorder.engine.expert.live import TIME
+from lexorder.engine.expert.live import is_timed
 from lexorder.engine.expert.lower import Scales
 from lexorder.engine.expert.lowered import Leaf, variable_of
 from lexorder.engine.names import Name, Vocabulary
@@ -165,7 +165,7 @@ def _cell(leaf: Leaf, rule: Rule, draft: _Draft) -> Cell | None:
         return None
     scope = _scope(leaf, rule, draft.vocabulary) if place == "sum" else ""
     if (leaf, scope) not in draft.cells:
-        timed = any(_is_timed(t, draft.vocabulary) for t in terms)
+        timed = any(is_timed(t, draft.vocabulary) for t in terms)
         draft.cells[leaf, scope] = Cell(len(draft.cells), leaf, rule.for_each, place, scope, timed)
     return draft.cells[leaf, scope]
 
@@ -174,13 +174,6 @@ def _scope(leaf: Leaf, rule: Rule, vocabulary: Vocabulary) -> str:
     if isinstance(leaf.term, Aggregate) and leaf.term.owner == "account":
         return "all"
     return "own" if rule.for_each in NAMED else vocabulary.entities[rule.for_each].groups or "all"
-
-
-def _is_timed(term: Term, vocabulary: Vocabulary) -> bool:
-    """Whether the time alone can change a value: it reads the clock, or facts of no instrument that grow old."""
-    names = [n.name for n in term.walk() if isinstance(n, Field)]
-    aging = [n for n in names if vocabulary.names[n].max_age is not None]
-    return any(n.startswith(TIME) for n in names) or any(_OWN.get(n.split(".")[0]) != "instrument" for n in aging)
 
 
 def _place(leaf: Leaf, terms: Sequence[Term], vocabulary: Vocabulary) -> Place | None:

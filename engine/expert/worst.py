@@ -19,7 +19,7 @@ from typing import cast
 from lexorder.engine.constituents import leads
 from lexorder.engine.evaluate import Fills, Point, value
 from lexorder.engine.expert.atoms import Atom
-from lexorder.engine.expert.live import TIME, Account, Live
+from lexorder.engine.expert.live import Account, Live, is_timed
 from lexorder.engine.judge import Derivations
 from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import BUY, CONSTITUENT, MissingFactError, Projection, Subject
@@ -175,8 +175,11 @@ class Totals:
             touched = state.symbols()
         else:
             touched = set(state.log[total.seen :])
-        for symbol in touched & candidates(atoms, reading) if touched else ():
-            self._update(total, atoms, shape, symbol, reading)
+        if touched:
+            counted = candidates(atoms, reading)
+            for symbol in touched & (counted | total.shares.keys() | total.missing.keys()):
+                self._update(total, atoms, shape, symbol, reading)
+                self._age(total, symbol, counted)
         total.seen, total.logs, total.facts_version = len(state.log), state.logs, state.facts_version
         total.epoch, total.time_epoch = self.live.epoch, self.live.time_epoch
         for error in total.missing.values():
@@ -190,12 +193,11 @@ class Totals:
             return True
         reads = self._reads.get(atoms)
         if reads is None:
-            names = [
-                n.name for a in atoms for t in (a.term, a.times.term) if t for n in t.walk() if isinstance(n, Field)
-            ]
+            terms = [t for a in atoms for t in (a.term, a.times.term) if t is not None]
+            names = [n.name for t in terms for n in t.walk() if isinstance(n, Field)]
             reads = self._reads[atoms] = (
                 any(name.startswith("account.") for name in names),
-                any(name.startswith(TIME) for name in names),
+                any(is_timed(t, self.live.vocabulary) for t in terms),
             )
         return (reads[0] and total.facts_version != state.facts_version) or (
             reads[1] and total.time_epoch != self.live.time_epoch
@@ -213,8 +215,11 @@ class Totals:
             return
         total.shares[symbol] = share
         total.sum += share
-        ends = self.live.expiry(symbol)
-        if ends is not None and share:
+
+    def _age(self, total: Total, symbol: str, counted: set[str]) -> None:
+        """The total is good for as long as the facts of every name it counts, even of one that adds nothing now."""
+        ends = self.live.expiry(symbol) if symbol in total.shares and symbol in counted else None
+        if ends is not None:
             total.expires = ends if total.expires is None else min(ends, total.expires)
 
 
@@ -228,11 +233,9 @@ def candidates(atoms: tuple[Atom, ...], reading: Reading) -> set[str]:
         return {str(subject.facts.get("pair.first")), str(subject.facts.get("pair.second"))}
     if not whole and subject.entity == CONSTITUENT:
         known = reading.live.snapshot
-        own = {s for s in reading.state.symbols() if leads(s, subject.key, known.instruments, known.constituents)}
-        return own | set(reading.state.log)
+        return {s for s in reading.state.symbols() if leads(s, subject.key, known.instruments, known.constituents)}
     groups = reading.live.vocabulary.entities[subject.entity].groups
     if groups and not whole:
         instruments = reading.live.instruments
-        own = {s for s in reading.state.symbols() if instruments.get(s, {}).get(groups) == subject.key}
-        return own | set(reading.state.log)
-    return reading.state.symbols() | set(reading.state.log)
+        return {s for s in reading.state.symbols() if instruments.get(s, {}).get(groups) == subject.key}
+    return reading.state.symbols()
