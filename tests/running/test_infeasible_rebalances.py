@@ -99,7 +99,7 @@ def value(function: dict[str, Any], x: int) -> int:
 
 
 def meets(row: dict[str, Any], x: list[int]) -> bool:
-    return sum(value(function, x[name]) for name, function in row["functions"]) <= row["limit"]
+    return bool(sum(value(function, x[name]) for name, function in row["functions"]) <= row["limit"])
 
 
 def corners(rows: list[dict[str, Any]], bounds: list[tuple[int, int]]) -> Iterator[list[int]]:
