@@ -238,6 +238,7 @@ class _Writer:
 
     def bound(self, rule: Rule) -> Env:
         """What is bound in a rule that has exactly one subject for one order."""
+        self.lower.young(rule)
         kind = rule.for_each
         if kind == "account":
             return Env(("account",))

@@ -90,6 +90,14 @@ class Lowering:
 
     # ---- what a term depends on --------------------------------------------------------------------
 
+    def young(self, rule: Rule) -> None:
+        """Raise NotFastError where a fact that is no instrument's may grow old: no event says when it does."""
+        read = [names_read(t, self.vocabulary, self.derived) for t in (rule.when, rule.require) if t is not None]
+        for name in sorted(frozenset().union(*read) & self.vocabulary.names.keys()):
+            declared = self.vocabulary.names[name]
+            if declared.max_age is not None and declared.entity not in ("instrument", "market"):
+                raise NotFastError(f"{name} ages")
+
     def place(self, term: Field, env: Env) -> str:
         """Where a name is read: A, L, T or O, as `snapshot.find` would find it."""
         entity = term.name.split(".", 1)[0]
@@ -131,9 +139,6 @@ class Lowering:
             return self._derived_places(term.name, place)
         if place == "O" and term.name in ("order.symbol", "order.account"):
             return frozenset("L")
-        declared = self.vocabulary.names[term.name]
-        if declared.max_age is not None and term.name.split(".")[0] not in LINE_KINDS:
-            raise NotFastError(f"{term.name} ages")
         return frozenset(place)
 
     def _derived_places(self, name: str, place: str) -> frozenset[str]:

@@ -95,6 +95,8 @@ class Terms:
                 raise NotVectorError("accounts count in several currencies")
             return Level.INSTRUMENT, "rate"
         if entity in ROW_ENTITIES:
+            if self.tables.vocabulary.names[term.name].max_age is not None:
+                raise NotVectorError(f"{term.name} ages")
             return Level.ROW, entity
         if entity in ENTITY_LEVEL:
             return ENTITY_LEVEL[entity], "fact"
