@@ -97,7 +97,8 @@ def rebalance(request: Request) -> Rebalanced | Infeasible:
     left: list[Refusal] = []
     for _ in range(ROUNDS_MAX):
         stay = request.trading.stay | {r.subject for r in left}
-        plan = _Plan(replace(request, trading=replace(request.trading, stay=frozenset(stay))), rules, signals)
+        trading = replace(request.trading, stay=frozenset(stay), most=signals.most, ordered=signals.ordered)
+        plan = _Plan(replace(request, trading=trading), rules, signals)
         answer = plan.solved()
         if isinstance(answer, Conflict):
             return explain(answer, plan.board, plan.found, request.book.hash, signals)

@@ -1,11 +1,13 @@
 """Signals of models, through the signal rules, to one expected return for each name.
 
 In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal
-before and after the rules (skipped, scaled, strong), which rules acted and why, and the blended expected return of
-each name. Guaranteed: exact fractions; every signal is accounted for; factors multiply, caps take the least (DESIGN,
-reactions compose); names without a live signal expect the prior. Refused (`SnapshotError`): a signal on an unknown
-instrument, or without a return or confidence. A rule that cannot be decided for want of a fact skips the signals it
-is about, in so many words: a signal must not pass a check that could not be made.
+before and after the rules (skipped, scaled, strong), which rules acted and why, the blended expected return of each
+name, and how large a holding or an order the rules allow. Guaranteed: exact fractions; every signal is accounted for;
+factors multiply, caps take the least (DESIGN, reactions compose); names without a live signal expect the prior; a rule
+about the account acts on every name. Refused (`SnapshotError`): a signal on an unknown instrument, or without a return
+or confidence; (`RowsRefused`) a factor on an order's quantity, which a rebalance chooses itself, and a `then` rule
+about something no signal leads to. A rule that cannot be decided for want of a fact skips the signals it is about, in
+so many words: a signal must not pass a check that could not be made.
 
 The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i (c_i r_i + (1 - c_i) prior) / Σ w_i`, with r
 the expected return, c the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product
@@ -25,12 +27,17 @@ from lexorder.engine.errors import SnapshotError
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.subjects import NAMED
+from lexorder.optimizers.rows import Refusal, RowsRefused
 from lexorder.optimizers.signal_rules import Reacted, Reaction, Reactor, agreed
 
 STRONG_WEIGHT = Fraction(3, 2)
 """A strong signal counts this much against an ordinary one."""
 
-SIZE, CONFIDENCE = "position.after.quantity", "signal.confidence"
+LOOKED_AT = ("signal", "pair", "instrument", "market", "account")
+"""What a `then` rule of phase signal may be about."""
+
+SIZE, CONFIDENCE, ORDERED = "position.after.quantity", "signal.confidence", "order.quantity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ class SignalRow:
 class SignalReport:
     """All signals, what each name expects in the end, and the factor on its size.
 
-    `raw`: the blend as it would be without rules. `regimes`: the names in a volatile regime.
+    `raw`: the blend as it would be without rules. `regimes`: the names in a volatile regime. `most`, `ordered`: the
+    largest holding and order in shares, either way, of names that a rule caps.
     """
 
     signals: tuple[SignalRow, ...]
@@ -63,6 +71,8 @@ class SignalReport:
     sizes: dict[str, Fraction] = field(default_factory=dict)
     regimes: frozenset[str] = frozenset()
     reactions: tuple[Reaction, ...] = ()
+    most: dict[str, Fraction] = field(default_factory=dict)
+    ordered: dict[str, Fraction] = field(default_factory=dict)
 
 
 def through_rules(
@@ -74,7 +84,7 @@ def through_rules(
     react: Reactor | None = None,
     prior: Fraction = Fraction(0),
 ) -> SignalReport:
-    """Pass the snapshot's signals through the signal rules and blend them. Raises SnapshotError.
+    """Pass the snapshot's signals through the signal rules and blend them. Raises SnapshotError, RowsRefused.
 
     `prior`: expected return over the horizon of a name nothing is said about.
     """
@@ -82,13 +92,18 @@ def through_rules(
         if signal.get("signal.symbol") not in snapshot.instruments:
             raise SnapshotError("unknown-thing", f"signal {signal['signal.id']}", "is on an unknown instrument")
     chosen = [r for r in rules if Phase.SIGNAL in r.phases or r.derive]
+    _refuse_unlooked(chosen)
     done = (react or agreed)(chosen, vocabulary, snapshot, account)
+    _refuse_scaled_orders(done.reactions)
     rows = tuple(_row(signal, done, snapshot) for signal in snapshot.signals)
     sizes = _sizes(done.reactions, snapshot)
     volatile = {s for name, s, v, _ in done.derived if name == "market.regime" and v == "VOLATILE"}
     live = blended(rows, prior)
     expected = {s: live.get(s, prior) * sizes.get(s, Fraction(1)) for s in snapshot.instruments}
-    return SignalReport(rows, expected, _raw(rows, prior), sizes, frozenset(volatile), done.reactions)
+    most, ordered = (_caps(done.reactions, snapshot, target) for target in (SIZE, ORDERED))
+    return SignalReport(
+        rows, expected, _raw(rows, prior), sizes, frozenset(volatile), done.reactions, most=most, ordered=ordered
+    )
 
 
 def blended(rows: Iterable[SignalRow], prior: Fraction = Fraction(0)) -> dict[str, Fraction]:
@@ -113,7 +128,7 @@ def _raw(rows: Sequence[SignalRow], prior: Fraction) -> dict[str, Fraction]:
 
 def _row(signal: Facts, done: Reacted, snapshot: Snapshot) -> SignalRow:
     identity, symbol = str(signal["signal.id"]), str(signal["signal.symbol"])
-    own = [r for r in done.reactions if concerns(r, identity, symbol, snapshot)]
+    own = [r for r in done.reactions if concerns(r, signal, snapshot)]
     before = _fraction(signal, "signal.confidence")
     skips = [str(r.argument("reason") or "skipped") for r in own if r.kind == "skip"]
     strong = [rule for name, s, v, rule in done.derived if (name, s, v) == ("signal.strength", identity, "STRONG")]
@@ -140,13 +155,21 @@ def _fraction(facts: Facts, name: str) -> Fraction:
     return found
 
 
-def concerns(reaction: Reaction, signal: str, symbol: str, snapshot: Snapshot) -> bool:
-    """Whether a reaction is about a signal: on the signal itself, its name, or a pair its name is in."""
+def concerns(reaction: Reaction, signal: Facts, snapshot: Snapshot) -> bool:
+    """Whether a reaction is about a signal: on the signal itself, or on what its name is in."""
     if reaction.entity == "signal":
-        return reaction.subject == signal
-    if reaction.entity == "pair":
-        return symbol in _pair_names(reaction.subject, snapshot)
-    return reaction.subject == symbol
+        return reaction.subject == signal["signal.id"]
+    return str(signal["signal.symbol"]) in names_under(reaction, snapshot)
+
+
+def names_under(reaction: Reaction, snapshot: Snapshot) -> frozenset[str]:
+    """The names a reaction acts on; all of them where it is about none in particular."""
+    entity, subject = reaction.entity, reaction.subject
+    if entity == "signal":
+        return frozenset(str(s["signal.symbol"]) for s in snapshot.signals if s["signal.id"] == subject)
+    if entity == "pair":
+        return frozenset(_pair_names(subject, snapshot))
+    return frozenset({subject}) if entity in NAMED else frozenset(snapshot.instruments)
 
 
 def _pair_names(pair: str, snapshot: Snapshot) -> tuple[str, ...]:
@@ -169,13 +192,44 @@ def composed(start: Fraction, reactions: Iterable[Reaction], target: str) -> Fra
 
 
 def _sizes(reactions: Sequence[Reaction], snapshot: Snapshot) -> dict[str, Fraction]:
-    """The factor on each name's size. A rule acts once on a name, however many of its signals fired it."""
+    """The factor on each name's size. A rule acts once on a name, by its least factor, however many signals fire it."""
     acted: dict[str, dict[tuple[str, str], Reaction]] = {}
-    by_id = {str(s["signal.id"]): str(s["signal.symbol"]) for s in snapshot.signals}
     for r in reactions:
         if r.kind != "scale" or r.argument("target") != SIZE:
             continue
-        names = _pair_names(r.subject, snapshot) if r.entity == "pair" else (by_id.get(r.subject, r.subject),)
-        for name in names:
-            acted.setdefault(name, {})[r.rule, r.subject if r.entity == "pair" else ""] = r
+        for name in names_under(r, snapshot):
+            place = (r.rule, r.subject if r.entity == "pair" else "")
+            before = acted.setdefault(name, {}).setdefault(place, r)
+            acted[name][place] = min(before, r, key=_factor)
     return {name: composed(Fraction(1), found.values(), SIZE) for name, found in acted.items()}
+
+
+def _factor(reaction: Reaction) -> Fraction:
+    factor = reaction.argument("factor")
+    assert isinstance(factor, Fraction)
+    return factor
+
+
+def _caps(reactions: Sequence[Reaction], snapshot: Snapshot, target: str) -> dict[str, Fraction]:
+    """The least cap on a target for each name that has one."""
+    least: dict[str, Fraction] = {}
+    for r in reactions:
+        cap = r.argument("at")
+        if r.kind == "cap" and r.argument("target") == target and isinstance(cap, Fraction):
+            least.update({name: min(cap, least.get(name, cap)) for name in names_under(r, snapshot)})
+    return least
+
+
+def _refuse_unlooked(rules: Sequence[Rule]) -> None:
+    """A rule about an issuer, say, would only be asked for what is held: signals on other names would pass unseen."""
+    unseen = [r for r in rules if r.then and Phase.SIGNAL in r.phases and r.for_each not in LOOKED_AT]
+    if unseen:
+        why = f"is not looked at for signals: make it `for_each` one of {', '.join(LOOKED_AT)}"
+        raise RowsRefused(tuple(Refusal(r.id, r.for_each, why) for r in unseen))
+
+
+def _refuse_scaled_orders(reactions: Sequence[Reaction]) -> None:
+    asked = [r for r in reactions if r.kind == "scale" and r.argument("target") == ORDERED]
+    if asked:
+        why = "scales an order's quantity, which a rebalance chooses itself: scale `position.after.quantity`"
+        raise RowsRefused(tuple(Refusal(r.rule, r.subject, why) for r in asked))

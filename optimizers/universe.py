@@ -10,9 +10,10 @@ known before the order goes. Before: `board.py`. After: `rows.py`, `rebalance.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from math import floor
 
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.judge import derivations
@@ -30,7 +31,8 @@ class Trading:
 
     `band`: how far beyond the mark a limit price may go, as a ratio. `tick`: the price step (instrument's money).
     `fee`: commission a share. `long_only`: whether a name that is not held may be sold short. `stay`: symbols not to
-    be traded. `cap`: the largest weight of one name considered, as a ratio of NAV (rules usually say less).
+    be traded. `cap`: the largest weight of one name considered, as a ratio of NAV (rules usually say less). `most`,
+    `ordered`: the largest holding and order of some names, in shares either way; a larger holding may stay.
     """
 
     trader: str = ""
@@ -43,6 +45,8 @@ class Trading:
     stay: frozenset[str] = frozenset()
     prefix: str = "R"
     cap: Fraction = Fraction(1)
+    most: Mapping[str, Fraction] = field(default_factory=dict)
+    ordered: Mapping[str, Fraction] = field(default_factory=dict)
 
 
 def board_of(
@@ -79,9 +83,13 @@ def _candidate(symbol: str, bare: Projection, trading: Trading, *, stays: bool) 
     reach = _reach(symbol, mark, bare, trading)
     lower = held if held < 0 else (0 if trading.long_only or held > 0 else -reach)
     upper = 0 if held < 0 else max(held, reach)
-    most = bare.vocabulary.names["order.quantity"].maximum
-    if most is not None:  # a larger order would be refused at the border
-        lower, upper = max(lower, held - int(most)), min(upper, held + int(most))
+    if symbol in trading.most:
+        most = max(0, floor(trading.most[symbol]))
+        lower, upper = max(lower, min(held, -most)), min(upper, max(held, most))
+    # An order above the vocabulary's largest would be refused at the border.
+    for at in (trading.ordered.get(symbol), bare.vocabulary.names["order.quantity"].maximum):
+        if at is not None:
+            lower, upper = max(lower, held - max(0, floor(at))), min(upper, held + max(0, floor(at)))
     lower, upper = held + (lower - held) // -lot * -lot, held + (upper - held) // lot * lot
     buy = _order(symbol, "buy", mark, bare, trading) if upper > held else None
     short = "sell" if held > 0 else "sell_short"
