@@ -51,6 +51,7 @@ class Bounds:
         self.limits: dict[int | str, dict[int, f.Range]] = {}
         """Narrower bounds of single variants."""
         self._refused: dict[int | str, int] = {}
+        self._refused_of: dict[tuple[int | str, int], int] = {}
 
     def settle(self) -> None:
         """Raise FinerError when finer scales were asked for."""
@@ -103,9 +104,25 @@ class Bounds:
         return False
 
     def beyond(self, key: int | str, number: int) -> frozenset[int]:
-        """The variants that were proved for less than this value of a slot: they are to be switched off."""
+        """The variants that cannot be proved for this value of a slot: they are to be switched off."""
         known = self.limits.get(key, {})
-        return frozenset(n for n, (low, high) in known.items() if not low <= number <= high)
+        outside = [n for n, (low, high) in known.items() if not low <= number <= high]
+        return frozenset(n for n in outside if not self._extend(key, n, number))
+
+    def _extend(self, key: int | str, variant: int, number: int) -> bool:
+        """Widen the narrower bounds of one variant where that can be proved: what it had no room for may be far off."""
+        known = self.limits[key]
+        if abs(number) >= self._refused_of.get((key, variant), f.INT64):
+            return False
+        old, bound = known[variant], 1 << (abs(number).bit_length() + 1)
+        rowed = next(r for r in self._readers[key] if r.number == variant)
+        for wide in (bound, abs(number)):
+            known[variant] = (min(old[0], -wide), old[1]) if number < 0 else (old[0], max(old[1], wide))
+            if self.proved(rowed):
+                return True
+        known[variant] = old
+        self._refused_of[key, variant] = abs(number)
+        return False
 
     def proved(self, rowed: Rowed) -> bool:
         """Whether every operation of a variant stays within 64 bits for all values within its bounds."""
