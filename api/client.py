@@ -203,6 +203,10 @@ class Client(_Common):
         """Rebalance and wait for the result."""
         return self.send(calls.rebalance(account, trader, wait=True, **options))
 
+    def cancel(self, identifier: str) -> Rebalance:
+        """Take a rebalance back; it has no orders then."""
+        return self.send(calls.cancel_rebalance(identifier))
+
     def follow(self, identifier: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Progress of a rebalance as it is made: (`progress`, step), at last (`result`, rebalance)."""
         request = self.request(calls.follow_rebalance(identifier))
@@ -303,6 +307,10 @@ class AsyncClient(_Common):
     async def rebalance(self, account: str, trader: str, **options: Any) -> Rebalance:
         """Rebalance and wait for the result."""
         return await self.send(calls.rebalance(account, trader, wait=True, **options))
+
+    async def cancel(self, identifier: str) -> Rebalance:
+        """Take a rebalance back; it has no orders then."""
+        return await self.send(calls.cancel_rebalance(identifier))
 
     async def follow(self, identifier: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Progress of a rebalance as it is made: (`progress`, step), at last (`result`, rebalance)."""

@@ -140,6 +140,11 @@ def get_rebalance(identifier: str) -> Call[Rebalance]:
     return _get("/v1/rebalances/{id}", Rebalance, id=identifier)
 
 
+def cancel_rebalance(identifier: str) -> Call[Rebalance]:
+    """Take it back: it ends without orders. Refused once it has ended."""
+    return Call("DELETE", "/v1/rebalances/{id}", Rebalance, {"id": identifier}, repeatable=True)
+
+
 def follow_rebalance(identifier: str) -> Call[bytes]:
     """Its progress, as server-sent events; the client reads them one by one."""
     return _get("/v1/rebalances/{id}/events", bytes, id=identifier)

@@ -107,7 +107,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Rebalance(msgspec.Struct, frozen=True):
-    """A rebalance: `status` is running, done, infeasible, refused or undecided."""
+    """A rebalance: `status` is running, done, infeasible, refused, undecided or cancelled."""
 
     id: str
     account: str

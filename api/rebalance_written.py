@@ -4,7 +4,7 @@ In: a result and a folder. Out: `certificate.json`, then, once the stand-alone v
 `orders.json`, `orders.csv`, `decisions/wave-N.json` and `report.html`; for a conflict `infeasible.json` instead of
 orders. Guaranteed: no orders file exists unless the certificate beside it was accepted; orders of an earlier run are
 removed first. Refused: `UsageError` when the folder cannot be written, SolverError from the verifier. Before:
-`report.py`, `proof.py`. After: `cli_rebalance.py`.
+`report.py`, `proof.py`. After: `cli_rebalance.py`, `rebalance_worker.py`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def written(result: Rebalanced, out: Path, verify: Verify) -> str:
     _text(out / "orders.csv", _csv(result))
     for number, decision in enumerate(result.decisions, 1):
         _json(out / "decisions" / f"wave-{number}.json", decision.to_json())
-    title = f"Rebalance of {result.account}"
-    _text(out / "report.html", html(Page(title, f"As of {result.time}.", result, verdict)))
+    _text(out / "report.html", report_of(result, verdict))
     _json(out / "orders.json", result.to_json())
     return verdict
 
@@ -39,11 +38,17 @@ def written(result: Rebalanced, out: Path, verify: Verify) -> str:
 def written_conflict(result: Infeasible, out: Path, verify: Verify) -> str:
     """Write everything about a conflict; returns the verifier's words."""
     verdict = _proved(result.certificate, out, verify)
-    title, source = f"Rebalance of {result.account}", f"As of {result.time}."
-    page = Page(title, source, None, verdict, impossible=result, request="The rules in force.")
-    _text(out / "report.html", html(page))
+    _text(out / "report.html", report_of(result, verdict))
     _json(out / "infeasible.json", result.to_json())
     return verdict
+
+
+def report_of(result: Rebalanced | Infeasible, verdict: str) -> str:
+    """The report of orders, or of a conflict, as HTML."""
+    title, source = f"Rebalance of {result.account}", f"As of {result.time}."
+    if isinstance(result, Infeasible):
+        return html(Page(title, source, None, verdict, impossible=result, request="The rules in force."))
+    return html(Page(title, source, result, verdict))
 
 
 def _proved(certificate: str, out: Path, verify: Verify) -> str:

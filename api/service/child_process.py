@@ -25,7 +25,7 @@ Say = Callable[[object], None]
 
 
 class ChildError(Exception):
-    """A job has no answer. ChildError ← ChildLost, ChildLate, ChildClosed."""
+    """A job has no answer. ChildError ← ChildLost, ChildLate, ChildClosed, ChildGivenUp."""
 
 
 class ChildLost(ChildError):  # noqa: N818  (what became of it is the name)
@@ -38,6 +38,10 @@ class ChildLate(ChildError):  # noqa: N818
 
 class ChildClosed(ChildError):  # noqa: N818
     """No more jobs are taken."""
+
+
+class ChildGivenUp(ChildError):  # noqa: N818
+    """Nobody wants the answer any more: it was not begun, or the process was killed."""
 
 
 class ChildProcess:
@@ -53,6 +57,7 @@ class ChildProcess:
         self._life = threading.Lock()  # held for a moment, by whoever starts or ends the process
         self._closed = False
         self._jobs = 0
+        self._under_way: threading.Event | None = None  # of the job the process works on, where it can be given up
         self.process: mp.process.BaseProcess | None = None
         self._wire: Connection | None = None
 
@@ -61,13 +66,21 @@ class ChildProcess:
         with self._turn:
             self._started()
 
-    def run(self, job: object, seconds: float, answer: type[T], heard: Callable[[Any], None] | None = None) -> T:
+    def run(
+        self,
+        job: object,
+        seconds: float,
+        answer: type[T],
+        heard: Callable[[Any], None] | None = None,
+        given_up: threading.Event | None = None,
+    ) -> T:
         """The answer to a job: the first thing said that is an `answer`; what is said before goes to `heard`.
 
-        Waits for earlier jobs first. Raises ChildLost, ChildLate, ChildClosed, and what `heard` raises.
+        Waits for earlier jobs first. `given_up` belongs to this job alone and is set by `give_up`. Raises ChildLost,
+        ChildLate, ChildClosed, ChildGivenUp, and what `heard` raises.
         """
         with self._turn:
-            wire = self._started()
+            wire = self._started(given_up)
             late = threading.Event()
             timer = threading.Timer(seconds, self._too_late, (late,))
             timer.start()
@@ -80,6 +93,8 @@ class ChildProcess:
                     raise ChildLate(self.name) from None
                 if self._closed:
                     raise ChildClosed(self.name) from None
+                if given_up is not None and given_up.is_set():
+                    raise ChildGivenUp(self.name) from None
                 raise
             except BaseException:  # whatever it still says belongs to this job and not to the next
                 self._end()
@@ -87,8 +102,17 @@ class ChildProcess:
             finally:
                 timer.cancel()
                 timer.join()  # or it could kill the process during the next job
-                if late.is_set():
+                with self._life:
+                    self._under_way = None
+                if late.is_set() or (given_up is not None and given_up.is_set()):
                     self._end()
+
+    def give_up(self, job: threading.Event) -> None:
+        """Want no answer to the job whose `given_up` this is: kill the process if it is at it, else never begin it."""
+        with self._life:
+            job.set()
+            if self._under_way is job and self.process is not None:
+                self.process.kill()
 
     def close(self) -> None:
         """End the process, whatever it is doing; no more jobs are taken."""
@@ -105,10 +129,13 @@ class ChildProcess:
             if self.process is not None:
                 self.process.kill()
 
-    def _started(self) -> Connection:
+    def _started(self, given_up: threading.Event | None = None) -> Connection:
         with self._life:
             if self._closed:
                 raise ChildClosed(self.name)
+            if given_up is not None and given_up.is_set():
+                raise ChildGivenUp(self.name)
+            self._under_way = given_up
             if self.process is not None and self._wire is not None and self.process.is_alive():
                 return self._wire
             self._ended()

@@ -52,6 +52,9 @@ GATHERED = frozenset({"/v1/decisions", "/v1/overrides", "/v1/rebalances", "/v1/w
 SOUGHT = re.compile(r"/v1/(orders/[^/]+/override|overrides/[^/]+(/\w+)?|rebalances/[^/]+(/\w+)?)")
 """One worker knows the thing: the others say 404."""
 
+EVENTS = "/events"
+"""The end of the path of an answer that comes bit by bit, and is handed on so."""
+
 BY_ID = re.compile(r"/v1/decisions/(\d{1,3})-\d+(\.\d+)?")
 
 
@@ -100,7 +103,8 @@ class Sharding:
         if method == "GET" and path in GATHERED:
             return await self._gathered(scope, receive)
         if SOUGHT.fullmatch(path):
-            return await self._sought(scope, receive)
+            followed = method == "GET" and path.endswith(EVENTS)
+            return await (self._followed(scope, receive, send) if followed else self._sought(scope, receive))
         await self.app(scope, receive, send)
         return None
 
@@ -127,7 +131,7 @@ class Sharding:
 
     async def _at(self, shard: int, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         if shard != self.own:
-            if scope["path"].endswith("/events"):
+            if scope["path"].endswith(EVENTS):
                 await self.peers.stream(shard, scope, send)
                 return None
             return await self.peers.ask(shard, scope)
@@ -161,6 +165,19 @@ class Sharding:
             if answer.status != 404:
                 break
             answer = await self.peers.ask(shard, scope)
+        return answer
+
+    async def _followed(self, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        """The events of the worker that knows the thing, as they come: who knows it is asked first."""
+        thing = {**scope, "path": scope["path"].removesuffix(EVENTS), "query_string": b""}
+        answer = await self._here(thing, receive)
+        for shard in (self.own, *self._others()):
+            if shard != self.own:
+                answer = await self.peers.ask(shard, thing)
+            if answer.status == 200:
+                return await self._at(shard, scope, receive, send)
+            if answer.status != 404:
+                break
         return answer
 
     async def _split(self, scope: Scope) -> Answer:

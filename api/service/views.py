@@ -1,9 +1,9 @@
 """What a caller sees of a decision: everything, or what a trader may see.
 
-In: a decision, or a recorded one, and the caller's role. Out: the bytes of the answer. Guaranteed: compliance roles get
+In: a decision, or a record, and the caller's role. Out: the bytes of the answer. Guaranteed: compliance roles get
 the decision in full; every other role gets the view of `engine/audience.py`, also when it reads the record later or
-follows the stream; the record itself is always in full. Refused: nothing. Before: `engine/audience.py`, `wire.py`.
-After: `orders.py`, `batch.py`, `routes_decisions.py`, `stream.py`.
+follows the stream; the record itself is always in full. Refused: nothing. Before: `engine/audience.py`,
+`rebalance_record.py`, `wire.py`. After: `orders.py`, `batch.py`, `routes_decisions.py`, `stream.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lexorder.api.service.open_breaches import KINDS as BREACHES
+from lexorder.api.service.rebalance_record import others_of
 from lexorder.api.service.roles import Role
 from lexorder.api.service.wire import encode, plain_approval, sorted_json
 from lexorder.engine import audience
@@ -80,6 +81,9 @@ def body_for(role: Role, body: Mapping[str, Any]) -> Mapping[str, Any]:
     shown = body.get("shown")
     if "decision" in body:
         found["decision"] = recorded_view(body["decision"], shown)
+    if "certificate" in body:  # of a rebalance
+        found |= others_of(body)
+        found.pop("snapshot_hash", None)
     if "decisions" in body:
         kept = shown or {}
         found["decisions"] = [recorded_view(d, kept.get(str(n))) for n, d in enumerate(body["decisions"])]

@@ -173,6 +173,12 @@ SECTIONS: list[tuple[str, list[str]]] = [
             "@The certificate is checked by `engine/verify.py`, by anyone, without lexorder; here the service runs that script:",
             "=CERTIFICATE=curl -s -H \"$ADMIN\" $URL/rebalances/$JOB/certificate | sed 's/\"/\\\\\"/g' | tr -d '\\n'",
             f'echo "{{\\"certificate\\": \\"$CERTIFICATE\\"}}" | {POST} -H "$ADMIN" --data-binary @- $URL/certificates/verify | cut -c1-80',
+            "@One that is under way or waits for its turn can be taken back: it ends without orders, whatever the solver still says, and its record "
+            "says by whom. One that has ended is `already-ended`; its orders were proposals only. Who is not of compliance reads outcome, certificate "
+            "and report without the hash of the snapshot and without rules for compliance alone; where such a rule stands in a certificate, that is "
+            "`for-compliance`.",
+            f"""=JOB=for n in 1 2 3; do {POST} -H "$TRADER" -d '{{"account": "ACC-1", "trader": "T-1", "wait": false}}' $URL/rebalances; done | grep -o 'r-[0-9a-f]*' | tail -1""",
+            'curl -s -X DELETE -H "$TRADER" $URL/rebalances/$JOB',
         ],
     ),
     (

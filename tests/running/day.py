@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+import pytest
+
 from lexorder.api import client_calls as calls
 from lexorder.api import client_risk_calls as risk
-from lexorder.api.client import Batch, Call, Decision, Rebalance, Taken
+from lexorder.api.client import Batch, Call, Decision, Rebalance, ServiceError, Taken
 from lexorder.api.client_models import Verification
 from tests.faults.served import furniture
 from tests.service.house import RULES
@@ -202,7 +204,12 @@ def rebalances(prefix: str) -> Day:
     assert isinstance(made, Rebalance)
     assert (made.account, made.status) == ("A1", "done"), made.outcome
     assert made.id in {row["id"] for row in (yield "risk", calls.rebalances())}
-    assert (yield "risk", calls.get_rebalance(made.id)).outcome == made.outcome
+    assert (yield "trader", calls.get_rebalance(made.id)).outcome == made.outcome
+    whole = (yield "risk", calls.get_rebalance(made.id)).outcome
+    assert (whole["orders"], len(whole["snapshot_hash"])) == (made.outcome["orders"], 64)
+    assert "snapshot_hash" not in made.outcome, "who trades reads no hash to try names against"
+    with pytest.raises(ServiceError, match="already-ended"):
+        yield "trader", calls.cancel_rebalance(made.id)
     told = yield "risk", calls.follow_rebalance(made.id)
     assert told.count(b"event: progress") == len(made.progress)
     assert told.count(b"event: result") == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lexorder.api.client import AsyncClient, Client, risk
+from lexorder.api.client import AsyncClient, Client, ServiceError, risk
 from tests.api.test_client_document import _calls
 from tests.faults.served import Served
 from tests.running.day import ROLES, day
@@ -41,7 +41,12 @@ def test_a_day_with_the_client_that_waits(clients):
     while True:
         called.add((call.method, call.template))
         try:
-            who, call = steps.send(clients[who].send(call))
+            answer = clients[who].send(call)
+        except ServiceError as refused:
+            who, call = steps.throw(refused)  # the day says which refusals belong to it
+            continue
+        try:
+            who, call = steps.send(answer)
         except StopIteration:
             break
     assert _every() - called == set(), "calls that the day never makes"
@@ -55,7 +60,12 @@ def test_the_same_day_with_the_client_that_is_awaited(running, keys):
         try:
             while True:
                 count += 1
-                who, call = steps.send(await made[who].send(call))
+                try:
+                    answer = await made[who].send(call)
+                except ServiceError as refused:
+                    who, call = steps.throw(refused)
+                    continue
+                who, call = steps.send(answer)
         except StopIteration:
             return count
         finally:

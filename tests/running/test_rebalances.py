@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -95,6 +96,26 @@ def test_what_is_not_finished_has_no_certificate_yet_and_what_is_unknown_never(r
     with pytest.raises(ServiceError, match="unknown-rebalance"):
         next(desk.follow("r-0000"))
     assert list(desk.follow(begun["id"]))[-1][1]["status"] == "done"
+
+
+def test_one_that_is_taken_back_ends_without_orders_and_the_next_one_is_solved(running, desk):
+    begun = [
+        running.call("POST", "/v1/rebalances", {"account": "A", "trader": "T", "wait": False}).json() for _ in range(3)
+    ]
+    waiting, first = begun[2]["id"], begun[0]["id"]
+    assert desk.cancel(waiting).status == "cancelled"
+    with contextlib.suppress(ServiceError):  # it may have ended by now
+        assert desk.cancel(first).status == "cancelled"
+    for identifier in (first, waiting):
+        made = desk.send(calls.get_rebalance(identifier))
+        assert (made.status == "cancelled") == ("orders" not in made.outcome)
+    assert list(desk.follow(waiting))[-1][1]["status"] == "cancelled"
+    with pytest.raises(ServiceError, match="no-certificate"):
+        desk.send(calls.certificate(waiting))
+    after = desk.rebalance("A", "T")
+    assert (after.status, sum(bought(after.outcome).values()) > 0) == ("done", True)
+    statuses = {r.ref: body_of(r)["status"] for r in running.records(kind="rebalance")}
+    assert (statuses[waiting], statuses[after.id]) == ("cancelled", "done")
 
 
 def test_a_report_is_one_page_that_fetches_nothing(running, desk):

@@ -260,6 +260,53 @@ def test_a_number_without_its_worker_is_no_place_to_go_on_from(pair, hello, code
         assert json.loads(stream.recv(timeout=PATIENCE_S))["code"] == code
 
 
+# ---- rebalances at the wrong door --------------------------------------------------------------------
+
+
+def begun(pair: Pair, door: int, count: int) -> list[str]:
+    """Rebalances of an account of the other worker, asked for at this door, none of them waited for."""
+    asked = {"account": FIRST[1 - door], "trader": "T", "wait": False}
+    answers = [pair.at(door, "POST", "/v1/rebalances", asked) for _ in range(count)]
+    assert {answer.status_code for answer in answers} == {202}
+    return [str(answer.json()["id"]) for answer in answers]
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_events_of_a_rebalance_come_one_by_one_through_either_door(pair, door):
+    """The last of five is heard of before it has ended: an answer that was held back would come whole."""
+    pair.fresh()
+    last = begun(pair, door, 5)[-1]
+    headers = {"authorization": f"Bearer {pair.key}"}
+    with httpx.stream(
+        "GET", f"{pair.door(door)}/v1/rebalances/{last}/events", headers=headers, timeout=PATIENCE_S
+    ) as told:
+        assert (told.status_code, told.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+        state = pair.at(door, "GET", f"/v1/rebalances/{last}").json()["status"]
+        heard = "".join(told.iter_text())
+    assert state == "running", "the answer began before the rebalance ended"
+    assert heard.count("event: result") == 1
+    direct = pair.at(1 - door, "GET", f"/v1/rebalances/{last}/events").text
+    assert [line for line in heard.split("\n") if line.startswith(("event", "data"))] == [
+        line for line in direct.split("\n") if line.startswith(("event", "data"))
+    ]
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_events_of_what_nobody_knows_are_refused_at_either_door(pair, door):
+    answer = pair.at(door, "GET", "/v1/rebalances/r-0000/events")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown-rebalance")
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_a_rebalance_is_taken_back_through_either_door(pair, door):
+    pair.fresh()
+    last = begun(pair, door, 5)[-1]
+    assert pair.at(door, "DELETE", f"/v1/rebalances/{last}").json()["status"] == "cancelled"
+    assert {pair.at(k, "GET", f"/v1/rebalances/{last}").json()["status"] for k in (0, 1)} == {"cancelled"}
+    assert [r.ref for r in pair.ledger(1 - door) if r.ref == last] == [last]
+    assert [r.ref for r in pair.ledger(door) if r.ref == last] == []
+
+
 # ---- a worker that is gone ---------------------------------------------------------------------------
 
 

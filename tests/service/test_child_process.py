@@ -12,7 +12,7 @@ import pytest
 
 from lexorder.api.service import book_process, rebalance_worker
 from lexorder.api.service.book_process import BookProcess, Job
-from lexorder.api.service.child_process import ChildClosed, ChildLate, ChildLost, ChildProcess
+from lexorder.api.service.child_process import ChildClosed, ChildGivenUp, ChildLate, ChildLost, ChildProcess
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_worker import Worker
 from tests.faults.served import until
@@ -20,6 +20,7 @@ from tests.service.obeying import Answered, gone, nonsense, obey, silent
 from tests.worlds import VOCABULARY
 
 PATIENCE_S = 120.0
+TASK: Any = "what is asked does not matter here"
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,80 @@ def test_jobs_of_several_threads_wait_for_their_turn(child):
         assert list(threads.map(lambda n: ask(child, "plain", n), range(40))) == [1000 + n for n in range(40)]
 
 
+# ---- jobs that are given up --------------------------------------------------------------------------
+
+
+def test_a_job_that_is_given_up_ends_at_once_and_so_does_its_process(child):
+    well(child, 1)
+    process, given_up = child.process, threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(child.run, ("sleep", 100), PATIENCE_S, Answered, None, given_up)
+        until(lambda: child._under_way is given_up)
+        child.give_up(given_up)
+        with pytest.raises(ChildGivenUp):
+            job.result(PATIENCE_S)
+    assert not process.is_alive()
+    well(child, 2)
+
+
+def test_a_job_that_is_given_up_while_it_waits_is_never_begun(child):
+    well(child, 1)
+    process, given_up, heard = child.process, threading.Event(), list[int]()
+    with ThreadPoolExecutor(2) as threads:
+        child._turn.acquire()
+        job = threads.submit(child.run, ("talk", 3), PATIENCE_S, Answered, heard.append, given_up)
+        child.give_up(given_up)
+        child._turn.release()
+        with pytest.raises(ChildGivenUp):
+            job.result(PATIENCE_S)
+    assert heard == []
+    assert child.process is process
+    well(child, 2)
+    assert child.process is process, "nobody was killed for a job that was not begun"
+
+
+def test_giving_up_a_job_that_has_ended_harms_no_other(child):
+    given_up = threading.Event()
+    assert child.run(("plain", 3), PATIENCE_S, Answered, None, given_up) == 1003
+    process = child.process
+    child.give_up(given_up)
+    assert process.is_alive()
+    well(child, 4)
+    assert child.process is process
+    with pytest.raises(ChildGivenUp):
+        child.run(("plain", 5), PATIENCE_S, Answered, None, given_up)
+
+
+def test_giving_up_one_of_many_jobs_ends_that_one_alone(child):
+    events = [threading.Event() for _ in range(12)]
+    with ThreadPoolExecutor(12) as threads:
+        child._turn.acquire()
+        jobs = [
+            threads.submit(child.run, ("plain", n), PATIENCE_S, Answered, None, event) for n, event in enumerate(events)
+        ]
+        for event in events[::3]:
+            child.give_up(event)
+        child._turn.release()
+        for n, job in enumerate(jobs):
+            if n % 3:
+                assert job.result(PATIENCE_S) == 1000 + n
+            else:
+                with pytest.raises(ChildGivenUp):
+                    job.result(PATIENCE_S)
+
+
+def test_a_rebalance_that_is_given_up_is_cancelled_and_has_no_orders(monkeypatch):
+    monkeypatch.setattr(rebalance_worker, "_serve", silent)
+    worker, given_up = Worker(), threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(worker.run, TASK, PATIENCE_S, lambda _words: None, given_up)
+        until(lambda: worker.child._under_way is given_up)
+        worker.give_up(given_up)
+        result = job.result(PATIENCE_S)
+    assert (result.status, result.document["code"], result.certificate) == ("cancelled", "cancelled", "")
+    worker.close()
+
+
 def test_closing_ends_a_job_and_takes_no_other():
     child = ChildProcess("closing", obey)
     child.warm()
@@ -167,9 +242,6 @@ def test_closing_ends_a_job_and_takes_no_other():
 
 
 # ---- what the two that are kept so tell their callers ------------------------------------------------
-
-
-TASK: Any = "what is asked does not matter here"
 
 
 @pytest.mark.parametrize(
