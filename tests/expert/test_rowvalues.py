@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from itertools import accumulate
@@ -78,7 +79,7 @@ def reduced(op: str, inner: list[int]) -> int:
     return abs(steps[-1]) if op == "abs" else steps[-1]
 
 
-STEPS = {"+": add, "-": sub, "*": mul, "min": min, "max": max, "abs": add}
+STEPS: dict[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul, "min": min, "max": max, "abs": add}
 
 
 def corners(rowed: Rowed, bounds: Bounds, random: Random) -> dict[str, int]:
