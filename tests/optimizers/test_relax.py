@@ -10,6 +10,7 @@ import pytest
 
 from lexorder.engine.certificate import Clause, Function, Name, Problem, Row
 from lexorder.optimizers import relax
+from lexorder.optimizers.milp import RowProgram
 from lexorder.optimizers.refusals import ProposalError
 from lexorder.optimizers.relax import Relaxation, relaxations
 from lexorder.optimizers.rowtable import RowTable
@@ -101,7 +102,7 @@ def failing(*_: object, **__: object) -> object:
 
 
 def test_without_a_solver_the_search_for_a_proof_may_still_meet_holdings(monkeypatch):
-    monkeypatch.setattr(relax.RowProgram, "solve", failing)
+    monkeypatch.setattr(RowProgram, "solve", failing)
     problem = sandwich(Row("at-most-2", 2, LINE), Row("at-least-5", -5, BACK))
     for told in eased(problem):
         assert told.verdict in ("enough", "unknown")

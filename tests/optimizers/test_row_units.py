@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from random import Random
@@ -98,6 +99,17 @@ def test_bounds_are_taken_inward_to_whole_lots_from_the_present_holding():
         assert candidate.held == name.held * lot + rest
         assert candidate.lower <= name.lower * lot + rest < candidate.lower + lot
         assert candidate.upper - lot < name.upper * lot + rest <= candidate.upper
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "units"),
+    [(0, 30, (0, 2)), (3, 33, (0, 3)), (4, 32, (1, 2)), (-7, 3, (-1, 0)), (-8, -6, (-1, -1))],
+)
+def test_bounds_between_two_lots_are_taken_inward(lower, upper, units):
+    plain = board(13, lots=(10,))
+    candidate = replace(plain.candidates[0], lower=lower, upper=upper)
+    (name,) = names_of(Board(plain.projection, {}, [candidate]))  # 13 shares are one lot and three: 3, 13, 23, …
+    assert (name.held, name.lower, name.upper) == (1, *units)
 
 
 def test_a_name_with_a_working_order_counts_in_shares():

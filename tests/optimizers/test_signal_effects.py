@@ -147,7 +147,7 @@ def test_the_order_in_which_reactions_come_does_not_matter():
     ]
     snapshot = load_snapshot(world({}, {"symbol": "BETA"}, {}), VOCABULARY)
     for order in permutations(acts):
-        found = through_rules((), VOCABULARY, snapshot, ACCOUNT, react=lambda *_, o=order: Reacted(tuple(o)))  # type: ignore[misc]
+        found = through_rules((), VOCABULARY, snapshot, ACCOUNT, react=lambda *_, o=order: Reacted(tuple(o)))
         assert found.sizes == {"ACME": Fraction(1, 5) * Fraction(3, 4)}, "once a rule, by its least factor"
         assert found.most == {"ACME": 3}
 
