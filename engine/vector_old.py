@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class OldOrders:
             if atom.term.collection != collection or atom.term.kind not in ("sum", "count"):
                 raise NotVectorError(f"a sum over each {atom.term.collection}")
             within = inner.within(collection)
-            body = terms.number(atom.term.body or Literal(COUNT, 1), within)  # type: ignore[arg-type]
+            body = terms.number(atom.term.body or Literal(COUNT, Fraction(1)), within)
             if atom.term.where is not None:
                 counts = terms.truth(atom.term.where, within)
                 body = Num(self.code.apply("if", counts, body.step, self.code.constant(0)), body.scale, body.den)
