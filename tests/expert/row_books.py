@@ -20,7 +20,7 @@ BOOK = rules(
     "rule: margin\ntitle: T\nfor_each: account\nrequire: sum(abs(position.after.value)) <= account.after.cash",
     "rule: held\ntitle: T\nfor_each: account\nrequire: sum(position.before.value) + sum(order.notional) <= account.nav",
     "rule: working\ntitle: T\nfor_each: account\nrequire: sum(working_order.quantity) + sum(order.quantity) <= 50",
-    "rule: share\ntitle: T\nfor_each: account\nrequire: sum(abs(position.after.value) / account.equity) <= 2",
+    "rule: share\ntitle: T\nfor_each: account\nrequire: sum(abs(position.after.value) / account.nav) <= 2",
     "rule: steps\ntitle: T\nfor_each: account\nrequire: sum(max(position.after.value, 100)) <= account.nav",
     "rule: halted\ntitle: T\nfor_each: account\n"
     "require: sum(abs(position.after.value) where position.instrument.halted) <= account.cash",

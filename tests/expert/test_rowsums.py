@@ -115,13 +115,13 @@ def agree(book: ExpertBook) -> int:
     return compared
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_sums_kept_over_events_are_those_of_the_reference(seed):
     random, compared = Random(f"sums {seed}"), 0
     snapshot = worlds.snapshot(random, worlds.Rates(3, 0, 30))
     book = ExpertBook(BOOK, VOCABULARY, snapshot)
     assert {c.place for c in book.rows.plan.cells} >= {"sum", "line"}
-    for number in range(18):
+    for number in range(14):
         settle(book, random)
         event = happenings.anything(random, snapshot, number)
         while isinstance(event, SingleChanged) and "clock.now" in event.facts:
@@ -129,7 +129,7 @@ def test_sums_kept_over_events_are_those_of_the_reference(seed):
         snapshot = after(snapshot, event)
         book.apply(event)
         compared += agree(book)
-    assert compared > 100
+    assert compared > 60
     book.close()
 
 
