@@ -37,13 +37,14 @@ def max_utility_weights(
         raise ModelError("expected returns and covariance must be finite and of one size")
     if not (risk_aversion > 0 and 0 < invested <= 1 and cap * len(mean) >= 1):
         raise ModelError("risk aversion, invested share or cap out of range")
+    from cvxpy.error import SolverError as SolverFailed
     from pypfopt.efficient_frontier import EfficientFrontier
     from pypfopt.exceptions import OptimizationError
 
     frontier: Any = EfficientFrontier(mean, dense, weight_bounds=(0.0, cap), solver="CLARABEL")
     try:
         frontier.max_quadratic_utility(risk_aversion=risk_aversion)
-    except (OptimizationError, ValueError) as error:
+    except (OptimizationError, SolverFailed, ValueError) as error:
         raise ProposalError("PyPortfolioOpt", type(error).__name__) from None
     return checked_weights(frontier.weights, len(mean), "PyPortfolioOpt") * invested
 

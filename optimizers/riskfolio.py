@@ -3,12 +3,15 @@
 In: returns, one row per period and one column per name. Out: weights, long only, that sum to `invested`. They are
 a proposal: `objective.track_weights` states the distance to them in integers, and `solve` accepts
 whole units by the exact rows. Refused: `ModelError` for dirty returns or an unknown measure,
-`ProposalError` where Riskfolio-Lib finds nothing (it returns None instead of raising). Imported only when
+`ProposalError` where Riskfolio-Lib fails or finds nothing (it returns None instead of raising). Imported only when
 called: the import takes seconds. Before: the caller's returns. After: `objective.py`.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from lexorder.optimizers.pypfopt import checked_weights
@@ -36,9 +39,11 @@ def mean_risk_weights(
     used by `Utility`. `cap`: largest weight before scaling. Refused: see the module.
     """
     _check(measure, goal, invested)
+    if not (0 < risk_aversion < inf and 0 < cap < inf):
+        raise ModelError("risk aversion and cap must be finite and above 0")
     portfolio = _portfolio(returns)
     portfolio.upperlng = cap
-    found = portfolio.optimization(model="Classic", rm=measure, obj=goal, rf=0.0, l=risk_aversion, hist=True)
+    found = _asked(portfolio.optimization, model="Classic", rm=measure, obj=goal, rf=0.0, l=risk_aversion, hist=True)
     return _weights(found, portfolio) * invested
 
 
@@ -49,7 +54,7 @@ def risk_parity_weights(returns: Any, *, measure: str = "MV", invested: float = 
     """
     _check(measure, GOALS[0], invested)
     portfolio = _portfolio(returns)
-    found = portfolio.rp_optimization(model="Classic", rm=measure, rf=0.0, b=None, hist=True)
+    found = _asked(portfolio.rp_optimization, model="Classic", rm=measure, rf=0.0, b=None, hist=True)
     return _weights(found, portfolio) * invested
 
 
@@ -71,6 +76,17 @@ def _portfolio(returns: Any) -> Any:
     portfolio.assets_stats(method_mu="hist", method_cov="hist")
     portfolio.solvers = ["CLARABEL"]
     return portfolio
+
+
+def _asked(ask: Callable[..., Any], **options: Any) -> Any:
+    """What Riskfolio-Lib answers; its own exceptions and CVXPY's are refusals like any other."""
+    try:
+        with warnings.catch_warnings():
+            # Riskfolio-Lib multiplies matrices in the way CVXPY warns about.
+            warnings.filterwarnings("ignore", message="\\nThis use of ``\\*`` has resulted in matrix multiplication")
+            return ask(**options)
+    except Exception as error:
+        raise ProposalError("Riskfolio-Lib", type(error).__name__) from None
 
 
 def _weights(found: Any, portfolio: Any) -> Floats:
