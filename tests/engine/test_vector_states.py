@@ -52,8 +52,7 @@ SHAPES: tuple[tuple[str, str, str, str], ...] = (
     ("and a share for each", "account", "", "sum(position.after.quantity + 1) <= {n} + 4"),
     ("and a share, by issuer", "issuer", "", "sum(position.after.quantity + 1) <= {n} + 1"),
     ("two quotients", "order", "",
-     "order.notional * (account.total_assets / account.peak_nav)"
-     " <= {n} * 4 + (account.cash / account.nav) * account.nav * 1%"),
+     "order.notional * (account.total_assets / account.peak_nav) <= {n} * 4 + (account.cash / account.nav) * 10"),
     ("quotients of both sides", "account", "",
      "sum(order.notional) / account.nav + account.total_assets / account.peak_nav <= {n} * 0.5% + 1"),
     ("under a condition", "position", "instrument.adv < 100", "abs(position.after.quantity) <= {n}"),
@@ -158,6 +157,37 @@ def test_what_is_cleared_holds_in_every_state(kind, when, require):
             happens(live, random_, number)
         assert not vector.tally().unfit
     assert answers == {True, False}, "limits have two sides"
+
+
+CASH_MOVES = "sum(abs(position.after.value)) + 1_000 - account.after.cash <= {n}"
+
+
+@pytest.mark.parametrize(("bought", "limit", "cleared"), [((3, 3), 100, False), ((3,), 100, True), ((3,), 79, False)])
+def test_several_orders_of_one_name_whose_cash_counts_are_the_single_path_s(bought, limit, cleared):
+    """Two short are 20. Either purchase of three adds 20, both together 80: adding each one's share would be wrong."""
+    live, vector = desk_of(
+        cases.rule("r", "account", "", CASH_MOVES.format(n=limit)),
+        account={"cash": "1000", "nav": "1000"},
+        instruments=[instrument(n, "10") for n in ("ACME", "BETA")],
+        positions=[position("BETA", -2)],
+        working_orders=[working(f"W{n}", "BETA", "buy", q, "10") for n, q in enumerate(bought)],
+    )
+    asked = [order("buy", 1, price="10")]
+    assert alone(vector, asked) == [[cleared], [cleared]]
+    assert [holds(live, facts) for facts in typed(asked)] == [cleared]
+
+
+def test_the_last_order_of_a_sector_leaves_nothing_behind():
+    """A total whose members are all gone is nought, in the form that keeps it and in the one that adds up anew."""
+    live, vector = desk_of(
+        cases.rule("r", "sector", "", "sum(abs(position.after.value)) <= 500"),
+        instruments=[instrument("ACME"), instrument("BETA", sector="Energy")],
+        working_orders=[working("W", "BETA", "buy", 5)],
+    )
+    asked = [order("buy", 5, "BETA"), order("buy", 6, "BETA")]
+    assert alone(vector, asked) == [[False, False], [False, False]]
+    live.apply(WorkingRemoved("W"))
+    assert alone(vector, asked) == [[True, False], [True, False]]
 
 
 def test_prices_here_are_exact():
