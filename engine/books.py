@@ -149,6 +149,8 @@ class Books:
 
     def _begin_flat(self, book: Book, line: Line) -> None:
         """What the row leaves open, for a name that is neither held nor worked."""
+        if len(book.flat) >= FLAT_MAX:
+            self._drop(book)  # before this line stands in any cell
         seen = self.live.narrow(book.account, line.symbol, ())
         self._load(seen, line.symbol, self.shared.own, line.values)
         cells, groups, values = book.cells, line.groups, line.values
@@ -159,8 +161,6 @@ class Books:
                 values[place] = cell.seen
         for index in self._other_totals:
             self.contribute(book, line, index, (seen, False, []))
-        if len(book.flat) >= FLAT_MAX:
-            self._drop(book)
         book.flat[line.symbol] = None
 
     def _drop(self, book: Book) -> None:
@@ -170,6 +170,15 @@ class Books:
         counted = any(c is not None for c in book.lines[symbol].counted)
         if not counted and not self.live.is_member(book.account, symbol):
             del book.lines[symbol]
+            if len(book.cells) > 2 * book.needed:
+                self._sweep(book)
+
+    @staticmethod
+    def _sweep(book: Book) -> None:
+        """Give up the cells of groups that no line stands in any more."""
+        used = {place for line in book.lines.values() for place in enumerate(line.groups)}
+        book.cells = {place: cell for place, cell in book.cells.items() if place in used}
+        book.needed = len(book.cells)
 
     def _begin_held(self, book: Book, line: Line) -> None:
         """What the row leaves open, for a name that is held or worked."""

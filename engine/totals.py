@@ -132,6 +132,7 @@ class Book:
     What has happened since it was last looked at: `seen` says how much of the common log is in it; `told` are names of
     the account that changed, `moved` its names with a new holding or working order; `common` are the values of what
     all accounts share that are in `values`. `flat` lists lines of names that were neither held nor worked when begun.
+    `needed` is how many cells there were when those of no line were last given up.
     """
 
     account: str
@@ -143,6 +144,7 @@ class Book:
     moved: set[str] = field(default_factory=set)
     common: object = None
     flat: dict[str, None] = field(default_factory=dict)
+    needed: int = 0
 
     def cell(self, total: int, group: str) -> Cell:
         """The cell of a group, made when first asked for."""

@@ -115,6 +115,25 @@ class TestFlatLines:
         book.books.line(book.book("B"), worlds.SYMBOLS[2])
         assert set(book.book("B").lines) == set(worlds.SYMBOLS[:3])
 
+    def test_the_cells_of_its_groups_go_with_it(self, monkeypatch):
+        """However many names are asked about one after the other, an account keeps about as much as it needs."""
+        monkeypatch.setattr(books_module, "FLAT_MAX", 1)
+        book = flat_book()
+        kept = book.book("B")
+        most = 0
+        for _ in range(3):
+            for symbol in worlds.SYMBOLS:
+                book.books.line(kept, symbol)
+                used = {place for line in kept.lines.values() for place in enumerate(line.groups)}
+                assert used & kept.cells.keys() == {(n, g) for n, g in used if g is not None and counts(book, n)}
+                most = max(most, len(kept.cells))
+                anew = CompiledBook(PLAN.rules, compare.VOCABULARY, book.live.frozen(""), PLAN)
+                fresh = anew.books.line(anew.book("B"), symbol)
+                assert list(map(repr, kept.lines[symbol].values)) == list(map(repr, fresh.values))
+        lines = [flat_book().books.line(flat_book().book("B"), symbol) for symbol in worlds.SYMBOLS]
+        everything = {(n, g) for line in lines for n, g in enumerate(line.groups) if g is not None and counts(book, n)}
+        assert 0 < most < len(everything)
+
     def test_nor_while_its_sums_are_not_taken_back(self, monkeypatch):
         monkeypatch.setattr(books_module, "FLAT_MAX", 2)
         book = flat_book(2)
@@ -171,3 +190,8 @@ def test_what_an_account_alone_can_say_is_in_no_row():
         "position.before.quantity",
         "position.symbol",
     }
+
+
+def counts(book: CompiledBook, total: int) -> bool:
+    """Whether a total is kept in a cell, and not in the line itself."""
+    return book.books.totals[total].scope != "line"
