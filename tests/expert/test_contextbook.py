@@ -5,9 +5,7 @@ What this way and the row have in common stands in `test_judging.py`.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from fractions import Fraction
-from random import Random
 from typing import Any
 
 import pytest
@@ -15,28 +13,15 @@ import pytest
 from lexorder.engine.errors import ExpertError
 from lexorder.engine.events import (
     AccountChanged,
-    AccountSet,
-    Event,
-    Fill,
-    FillRecorded,
     InstrumentChanged,
-    InstrumentSet,
-    PositionSet,
-    SingleChanged,
-    StrategySet,
-    TraderChanged,
-    WorkingAdded,
-    WorkingRemoved,
 )
 from lexorder.engine.expert import contexts as contexts_module
-from lexorder.engine.expert import live as live_module
 from lexorder.engine.expert.clipslib import lib
 from lexorder.engine.facts import load_order
 from lexorder.engine.ports import ExactAnswer
-from lexorder.engine.rule import Facts
 from lexorder.engine.verdict import Status
-from tests.expert.books import NOTHING, Leaves, rules, simple
-from tests.worlds import VOCABULARY, order, position, working, world
+from tests.expert.books import NOTHING, Leaves, simple
+from tests.worlds import VOCABULARY, order, position, world
 
 WEIGHT = "sum(abs(position.after.value)) <= 5% * account.nav"
 NET = "sum(position.after.value) <= account.nav"
@@ -95,130 +80,6 @@ class TestKept:
         pair.apply(InstrumentChanged("ACME", {"instrument.issuer": "OTHER"}))
         assert pair.agree(order()).keys == {("r", "OTHER", Status.BREACH)}
         assert len(list(pair.expert.session.facts("leaves-r-1-buy"))) == 1
-
-
-BOOK = rules(
-    "rule: weight\ntitle: T\nfor_each: issuer\nrequire: sum(abs(position.after.value)) <= 5% * account.nav",
-    "rule: held\ntitle: T\nfor_each: account\nrequire: sum(position.before.value) <= 9% * account.nav",
-    "rule: cash\ntitle: T\nfor_each: account\nrequire: account.after.cash >= 2% * account.nav",
-    "rule: listed\ntitle: T\nrequire: order.symbol not in lists.restricted and not instrument.halted",
-    "rule: filled\ntitle: T\nfor_each: instrument\nrequire: sum(order.filled) + sum(fill.quantity) <= 50",
-    "rule: daily\ntitle: T\nfor_each: trader\nrequire: trader.traded_today + sum(order.notional) <= 9_000",
-    "rule: hours\ntitle: T\nrequire: clock.now >= session.open",
-    "rule: seat\ntitle: T\nrequire: order.strategy.repeated_executions <= 3",
-)
-NOW_OPEN = {"session": {"open": "2026-06-15T12:00:00-04:00"}}
-RECORD: Facts = {
-    "fill.id": "F1",
-    "fill.account": "A",
-    "fill.symbol": "ACME",
-    "fill.side": "buy",
-    "fill.quantity": Fraction(50),
-    "fill.price": Fraction(100),
-}
-WORK: Facts = {
-    "working_order.id": "W9",
-    "working_order.account": "A",
-    "working_order.symbol": "ACME",
-    "working_order.side": "buy",
-    "working_order.quantity": Fraction(50),
-    "working_order.price": Fraction(100),
-}
-CHANGES: dict[str, tuple[Event, str]] = {
-    "a mark": (InstrumentChanged("ACME", {"instrument.mark": Fraction(6_000)}), "weight"),
-    "a mark of another holding": (InstrumentChanged("BETA", {"instrument.mark": Fraction(200)}), "held"),
-    "a halt": (InstrumentChanged("ACME", {"instrument.halted": True}), "listed"),
-    "net assets": (AccountChanged("A", {"account.nav": Fraction(1_000)}), "weight"),
-    "cash": (AccountChanged("A", {"account.cash": Fraction(2_050)}), "cash"),
-    "a fill": (Fill("A", "ACME", "buy", Fraction(50), Fraction(0)), "weight"),
-    "a fill of another name": (Fill("A", "BETA", "buy", Fraction(11), Fraction(0)), "held"),
-    "a recorded fill": (FillRecorded(RECORD), "filled"),
-    "a working order": (WorkingAdded(WORK), "weight"),
-    "the end of one": (WorkingRemoved("W0"), ""),
-    "a list": (SingleChanged({"lists.restricted": frozenset({"ACME"})}), "listed"),
-    "the session": (SingleChanged({"session.open": None}), "hours"),  # type: ignore[dict-item]
-    "a trader's day": (TraderChanged("T", {"trader.traded_today": Fraction(8_950)}), "daily"),
-    "a strategy": (StrategySet("S", {"strategy.repeated_executions": Fraction(4)}), "seat"),
-    "a holding told": (PositionSet("A", "ACME", {"position.before.quantity": Fraction(60)}), "weight"),
-    "an account told": (AccountSet("A", {"account.currency": "USD", "account.nav": Fraction(10)}), "weight"),
-    "an instrument told": (InstrumentSet("ACME", {"instrument.issuer": "ACME"}), "weight"),
-}
-
-
-class TestLookedAtAgain:
-    """Every kind of event reaches what was prepared before it."""
-
-    def pair(self) -> Leaves:
-        document = world(
-            positions=[position("BETA", 80)],
-            working_orders=[working("W0", "BETA", "buy", 1)],
-            strategies=[{"id": "S", "repeated_executions": "3"}],
-            **NOW_OPEN,
-        )
-        return Leaves(BOOK, document)
-
-    @pytest.mark.parametrize(("event", "rule"), CHANGES.values(), ids=CHANGES)
-    def test_an_event_reaches_what_was_prepared(self, event, rule):
-        pair, asked = self.pair(), order(trader="T", strategy="S")
-        before = {r for r, _, _ in pair.agree(asked).keys}
-        assert rule not in before
-        pair.apply(event)
-        after = {r for r, _, _ in pair.agree(asked).keys}
-        assert rule in after if rule else after == before
-
-    @pytest.mark.parametrize("seed", range(4))
-    def test_events_in_any_order(self, seed):
-        random, pair = Random(f"contexts {seed}"), self.pair()
-        events = [event for event, _ in CHANGES.values() if not isinstance(event, AccountSet | InstrumentSet)]
-        random.shuffle(events)
-        for number, event in enumerate(events):
-            pair.apply(event)
-            symbol, side = random.choice(("ACME", "BETA")), random.choice(("buy", "sell", "sell_short"))
-            pair.agree(order(side, random.choice((1, 10, 50)), symbol, trader="T", strategy="S", id=f"O{number}"))
-
-    def test_a_log_begun_anew_is_noticed(self, monkeypatch):
-        monkeypatch.setattr(live_module, "LOG_MAX", 2)
-        pair = self.pair()
-        for mark in (100, 90, 80, 2_000, 70, 60, 3_000):
-            pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction(mark)}))
-            pair.agree(order(trader="T", strategy="S"))
-
-
-AGING = {
-    "a holding": ("sum(position.after.value) <= account.nav", "account", "", 5),
-    "a holding sold out": ("sum(position.after.value) <= account.nav", "account", "", 0),
-    "sizes of holdings sold out": ("sum(abs(position.after.value)) <= account.nav", "account", "", 0),
-    "a sum no order changes": ("sum(position.before.value) <= account.nav", "account", "", 5),
-    "the same, sold out": ("sum(position.before.value) <= account.nav", "account", "", 0),
-    "a condition": ("order.quantity <= 5", "order", "when: sum(position.before.value) <= account.nav", 5),
-}
-
-
-class TestAge:
-    """BETA's price is ten minutes old when ACME is ordered; it may be fifteen."""
-
-    @pytest.mark.parametrize(("text", "for_each", "extra", "held"), AGING.values(), ids=AGING)
-    def test_a_price_of_another_name_grows_too_old_by_the_clock_alone(self, text, for_each, extra, held):
-        document = world(positions=[position("BETA", 5)])
-        document["instruments"][1]["mark_time"] = "2026-06-15T11:50:00-04:00"
-        pair = Leaves(simple(text, for_each, extra), document)
-        if not held:
-            pair.apply(Fill("A", "BETA", "sell", Fraction(5), Fraction(500)))
-        now = pair.reference.snapshot.time
-        for seconds, known in ((0, True), (299, True), (300, True), (301, False), (900, False)):
-            pair.apply(SingleChanged({"clock.now": now + timedelta(seconds=seconds)}))
-            assert {status for _, _, status in pair.agree(order()).keys} == (set() if known else {Status.UNDECIDED})
-        pair.apply(InstrumentChanged("BETA", {"instrument.mark_time": now + timedelta(seconds=900)}))
-        assert pair.agree(order()).keys == frozenset()
-
-    def test_a_clock_that_goes_back_is_followed(self):
-        document = world(positions=[position("BETA", 5)])
-        document["instruments"][1]["mark_time"] = "2026-06-15T11:50:00-04:00"
-        pair = Leaves((*simple(NET, "account"), *simple("order.notional <= 100", name="s")), document)
-        now = pair.reference.snapshot.time
-        for seconds in (301, 300, 1_000, 0, 301, -600):
-            pair.apply(SingleChanged({"clock.now": now + timedelta(seconds=seconds)}))
-            pair.agree(order())
 
 
 class TestCaps:
