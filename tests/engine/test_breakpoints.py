@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lexorder.engine import breakpoints
-from lexorder.engine.breakpoints import ADMITTED, Sought, admitted, largest, with_quantity
+from lexorder.engine.breakpoints import ADMITTED, Sought, View, admitted, largest, with_quantity
 from lexorder.engine.decision import Largest
 from lexorder.engine.evaluate import Point
 from lexorder.engine.facts import load_order, load_snapshot
@@ -204,7 +204,7 @@ class Search:
         )
 
     def largest(self, *first: int, cap: int = CAP) -> tuple[Largest, Mapping[str, int]]:
-        view = (seen(self.snapshot, 5), {})
+        view: View = (seen(self.snapshot, 5), {})
         sought = Sought(self.rules, {}, self.quick.get, lambda _: view, self.refusing)
         return largest(sought, frozenset(first), cap)
 
