@@ -20,7 +20,7 @@ from lexorder.engine.expert.clipslib import lib
 from lexorder.engine.facts import load_order
 from lexorder.engine.ports import ExactAnswer
 from lexorder.engine.verdict import Status
-from tests.expert.books import NOTHING, Leaves, simple
+from tests.expert.books import Leaves, simple
 from tests.worlds import VOCABULARY, order, position, world
 
 WEIGHT = "sum(abs(position.after.value)) <= 5% * account.nav"
@@ -114,19 +114,6 @@ class TestCaps:
         assert self.told(pair, price="400.0001")
         pair.apply(InstrumentChanged("ACME", {"instrument.mark": Fraction(101)}))
         assert not self.told(pair, price="400.0001")
-
-    @pytest.mark.parametrize("name", ["order.quantity", "order.price", "order.fee_per_share"])
-    def test_a_number_that_is_nothing_approves_nothing(self, name):
-        """An order can not be loaded so; if one came all the same it must not count as nought."""
-        text = {
-            "order.quantity": "order.quantity >= 1",
-            "order.price": "order.price >= 1",
-            "order.fee_per_share": "order.fee_per_share >= 0.0001",
-        }[name]
-        pair = Leaves(simple(text))
-        loaded = {**load_order(order(fee_per_share="0.01"), VOCABULARY), name: None}
-        found = pair.expert.check("A", (loaded,), NOTHING)
-        assert found.keys == {("r", "buy-ACME-1", Status.BREACH)} or name == "order.fee_per_share"
 
 
 class TestNames:
