@@ -227,8 +227,8 @@ class _Formula:
                 return self.code.apply("if", self.truth(condition), self.number(yes), self.number(other))
             case f.Apply(op=op, items=items):
                 steps = [self.number(x) for x in items]
-                if len(steps) == 1:
-                    return self.code.apply("negated" if op == "-" else op, *steps) if op in ("-", "abs") else steps[0]
+                if op == "abs":
+                    return self.code.apply(op, *steps)
                 return reduce(lambda a, b: self.code.apply(op, a, b), steps)
 
     def _variable(self, name: str) -> int:
