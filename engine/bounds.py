@@ -27,8 +27,10 @@ from lexorder.engine.terms import (
     Extreme,
     Field,
     If,
+    In,
     Literal,
     Negate,
+    SetOf,
     Term,
 )
 from lexorder.engine.units import Kind
@@ -84,10 +86,7 @@ def fits_int64(term: Term, vocabulary: Vocabulary) -> Bound:
     A condition is taken apart: each of its numeric comparisons must fit. `scale` is that of the first number.
     """
     try:
-        spans = [
-            _compared(part, vocabulary) if isinstance(part, Compare) else _span(part, vocabulary)
-            for part in _numbers(term)
-        ]
+        spans = _spans(term, vocabulary)
     except _UnboundError as unbound:
         return Bound(False, unbound.part, str(unbound), guard=unbound.guard)
     peak = max((s.peak for s in spans), default=0)
@@ -106,10 +105,18 @@ def _short(number: int) -> str:
     return f"{leading // 10}.{leading % 10}e{digits - 1}" if leading < 100 else f"1.0e{digits}"
 
 
+def _spans(term: Term, vocabulary: Vocabulary) -> list[_Span]:
+    """Each of a term's numbers and comparisons."""
+    found = _numbers(term)
+    return [_compared(x, vocabulary) if isinstance(x, Compare) else _span(x, vocabulary) for x in found]
+
+
 def _numbers(term: Term) -> Iterable[Term]:
-    """The outermost numbers and numeric comparisons of a term."""
+    """The outermost numbers and numeric comparisons of a term; one looked for in a set is compared with each."""
     if term.unit.kind in NUMERIC or (isinstance(term, Compare) and term.left.unit.kind in NUMERIC):
         yield term
+    elif isinstance(term, In) and isinstance(term.container, SetOf) and term.item.unit.kind in NUMERIC:
+        yield from (Compare(term.unit, "==", term.item, x) for x in term.container.items)
     elif isinstance(term, Aggregate):
         yield from (n for part in (term.where, term.body) if part is not None for n in _numbers(part))
     else:
@@ -152,7 +159,7 @@ def _span(term: Term, vocabulary: Vocabulary) -> _Span:
         case Extreme(items=items):
             return _hull([_span(x, vocabulary) for x in items], term.which)
         case If(condition=condition, yes=yes, no=no):
-            inside = [_compared(n, vocabulary).peak for n in _numbers(condition) if isinstance(n, Compare)]
+            inside = [span.peak for span in _spans(condition, vocabulary)]
             found = _hull([_span(yes, vocabulary), _span(no, vocabulary)], "")
             return _Span(found.low, found.high, found.scale, max([found.peak, *inside]))
         case Aggregate():
