@@ -88,6 +88,8 @@ REQUIREMENTS = [
     ("account", "sum(abs(position.after.value)) / account.after.nav <= 1%"),
     ("account", "sum(position.after.value where position.after.value > 500) <= 900"),
     ("account", "sum(position.after.quantity * position.after.quantity) <= 120"),
+    ("account", "sum(position.after.quantity * (9 - position.after.quantity)) <= 15"),  # worst between the corners
+    ("position", "position.after.quantity * (7 - position.after.quantity) <= 8"),
     ("account", "sum(order.quantity) + sum(working_order.filled) <= 11"),
     ("instrument", "sum(order.filled) + sum(working_order.filled) <= 10"),
 ]
