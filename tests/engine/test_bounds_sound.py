@@ -40,13 +40,13 @@ class Reach:
 
     def number(self, term: Term) -> tuple[int, int]:
         match term:
-            case Literal(value=Fraction() as value):
-                return self.met(value.numerator, value.denominator)
+            case Literal(value=Fraction() as written):
+                return self.met(written.numerator, written.denominator)
             case Field(name=name):
                 scale = 10 ** self.vocabulary.names[name].scale
-                value = self.facts[name] * scale
-                assert value.denominator == 1
-                return self.met(value.numerator, scale)
+                held = self.facts[name] * scale
+                assert held.denominator == 1
+                return self.met(held.numerator, scale)
             case Negate(operand=x):
                 value, scale = self.number(x)
                 return self.met(-value, scale)
@@ -181,7 +181,8 @@ def test_one_unit_decides_at_the_end_of_64_bits(text, most, fits):
 @pytest.mark.parametrize("name", ["minimum", "maximum"])
 def test_a_name_without_a_bound_is_told(name):
     declared = VOCABULARY.names["order.quantity"]
-    names = {**VOCABULARY.names, "order.quantity": replace(declared, **{name: None})}
+    open_ended = replace(declared, minimum=None) if name == "minimum" else replace(declared, maximum=None)
+    names = {**VOCABULARY.names, "order.quantity": open_ended}
     found = fits_int64(term_of("order.quantity <= 1", VOCABULARY, "order"), replace(VOCABULARY, names=names))
     word = {"minimum": "`min`", "maximum": "`max`"}[name]
     assert (found.fits, found.magnitude) == (False, None)
