@@ -187,6 +187,14 @@ def test_what_binds_is_told_dearest_first():
     assert {b.limit for b in result.binding} == {Fraction(15, 100)}
 
 
+def test_a_dearer_limit_comes_first_whatever_its_place_in_the_book():
+    result = done(asked(CAP, small(0, 0, 0), A="0.03", B="0.05", C="0.04"))
+    assert [b.subject for b in result.binding] == ["B-CORP", "C-CORP", "A-CORP"]
+    assert [round(b.price, 2) for b in result.binding] == sorted(
+        (round(b.price, 2) for b in result.binding), reverse=True
+    )
+
+
 def test_rules_left_to_single_orders_and_names_left_out_are_listed():
     least = named("least", "order.quantity >= 12", for_each="order", phases="[pre_trade]")
     result = done(asked(CAP + least, small(10, 0), A="0.05", B="0.05"))
