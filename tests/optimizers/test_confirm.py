@@ -106,10 +106,11 @@ def test_the_words_say_which_of_the_two_is_too_lenient(asserted, words):
         confirm(found, board, also=[[6, 0], [5, 0]], vertices=0)
 
 
-@pytest.mark.parametrize("strict", ["<", "<="])
+@pytest.mark.parametrize("limit", ["50", "50.5", "59.99"])
+@pytest.mark.parametrize("strict", ["<", "<=", ">", ">="])
 @pytest.mark.parametrize("by", [1, -1])
-def test_a_limit_one_unit_off_is_noticed_wherever_it_is_looked_at(strict, by):
-    found, board = lowered(rule(f"sum(position.after.value) {strict} 50.5"), small(3, 1))
+def test_a_limit_one_unit_off_is_noticed_wherever_it_is_looked_at(strict, by, limit):
+    found, board = lowered(rule(f"sum(position.after.value) {strict} {limit}"), small(3, 1))
     assert confirm(found, board, vertices=0, also=[board.held()])
     with_row(found, lambda r: replace(r, limit=r.limit + by))
     with pytest.raises(RowsMismatch, match="in whole units"):

@@ -111,6 +111,16 @@ def test_without_a_solver_the_search_for_a_proof_may_still_meet_holdings(monkeyp
             assert told.limit >= {0: 5, 1: -2}[told.row]
 
 
+def test_a_breach_that_may_stay_proves_nothing_where_the_solver_fails(monkeypatch):
+    # A stands at 3 or more, where at most 2 are allowed: tolerated, since it was so before.
+    rows = (Row("at-most-2", 2, LINE, passive=True), Row("at-least-5", -5, BACK))
+    table = RowTable(Problem((Name("A", 3, 3, 9),), (), rows))
+    assert [table.tolerated[0], table.limit[0]] == [3, 2]
+    monkeypatch.setattr(RowProgram, "solve", failing)
+    (told,) = relaxations(table, (1,), table.tolerated, table.asserted, (), seconds=5)
+    assert told.verdict != "not-enough", "at its own limit the old breach would refute everything"
+
+
 def test_a_proof_that_does_not_end_leaves_it_unknown(monkeypatch):
     problem = sandwich(Row("at-most-2", 2, LINE), Row("at-least-5", -5, BACK), Row("at-most-1", 1, LINE))
     assert [e.verdict for e in eased(problem)] == ["not-enough", "enough", "not-enough"]
