@@ -183,8 +183,9 @@ class Live:
                 self.touch(symbol)
             case AccountChanged(account=account, facts=facts):
                 self._row(self.account_facts, account, "account").update(facts)
-                self._account(account).facts_version += 1
-                self._account(account).version += 1
+                state = self._stated(account)
+                state.facts_version += 1
+                state.version += 1
             case TraderChanged(trader=trader, facts=facts):
                 self._row(self.traders, trader, "trader").update(facts)
                 self.trader_version[trader] += 1
@@ -228,12 +229,17 @@ class Live:
 
     def _set_account(self, account: str, facts: dict[str, Value]) -> None:
         self.account_facts[account] = facts
+        state = self._stated(account)
+        state.facts_version += 1
+        state.version += 1
+
+    def _stated(self, account: str) -> Account:
+        """What is kept of an account, from its first event on: its orders may be told before its facts are."""
         state = self.accounts.get(account)
         if state is None:
             state = self.accounts[account] = Account(account, {})
             self.positions[account] = state.positions
-        state.facts_version += 1
-        state.version += 1
+        return state
 
     def _place(self, event: PositionSet) -> None:
         if event.account not in self.account_facts or event.symbol not in self.instruments:
@@ -268,16 +274,11 @@ class Live:
             raise SnapshotError("unknown-thing", what, "of the event is not in the snapshot")
         return table[key]
 
-    def _account(self, account: str) -> Account:
-        if account not in self.accounts:
-            raise SnapshotError("unknown-thing", "account", "of the event is not in the snapshot")
-        return self.accounts[account]
-
     def _add_working(self, order: dict[str, Value]) -> None:
         identifier = str(order["working_order.id"])
         if identifier in self.owner_of:
             raise SnapshotError("duplicate-thing", "working order", "of the event")
-        state = self._account(str(order["working_order.account"]))
+        state = self._stated(str(order["working_order.account"]))
         symbol = str(order["working_order.symbol"])
         self.owner_of[identifier] = state.id
         state.working[identifier] = order

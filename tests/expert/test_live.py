@@ -249,6 +249,22 @@ class TestCounters:
         live.apply(InstrumentChanged("ACME", {"instrument.mark": SOME}))
         assert live.accounts["A"].log[-1] == "ACME"
 
+    def test_an_order_may_be_told_before_its_account(self):
+        """As `events.after` takes it: the exact side counts the order once the account is there."""
+        snapshot = worlds.snapshot(Random(4))
+        live = Live(snapshot, VOCABULARY)
+        early = {**WORK, "working_order.account": "NEW", "working_order.id": "EARLY"}
+        for event in (
+            WorkingAdded(early),
+            WorkingRemoved("EARLY"),
+            WorkingAdded(early),
+            AccountSet("NEW", {"account.currency": "USD", "account.cash": Fraction(10)}),
+            Fill("NEW", "ACME", str(WORK["working_order.side"]), SOME, SOME, "EARLY"),
+        ):
+            snapshot = after(snapshot, event)
+            live.apply(event)
+            same(live, snapshot)
+
     def test_an_account_that_is_new_can_trade(self):
         live = self.live()
         live.apply(AccountSet("NEW", {"account.currency": "USD", "account.cash": Fraction(10)}))
