@@ -30,6 +30,7 @@ from lexorder.optimizers.row_units import unit_of
 from lexorder.optimizers.rows import RowSet, Source, names_under
 
 FEW = 8
+_NOT_EXACT = "the row is not its exact condition in whole units"
 Vertex = list[int]
 """Every variable of a board, in shares."""
 
@@ -63,6 +64,7 @@ def confirm(found: RowSet, board: Board, *, vertices: int = 4, seed: int = 0, al
     by_row = {r: g for g in groups for r in g.rows}
     random = Random(seed)  # noqa: S311  (vertices, not secrets)
     for r, source in enumerate(found.sources):
+        check.turns(by_row[r], r)
         check.group(by_row[r], worst_vertex(source, board, random))
     for x in (*also, *(random_vertex(board, random) for _ in range(vertices))):
         for group in groups:
@@ -104,6 +106,19 @@ class _Check:
             if at is not None:
                 self._excess(group, self.found.sources[r], at, x)
 
+    def turns(self, group: _Group, r: int) -> None:
+        """Compare each name's part of a row by itself where pieces begin and end: a late break shows nowhere else."""
+        source = self.found.sources[r]
+        for name, function in self.found.rows[r].functions:
+            part, (low, high) = source.atom.sum.parts[name], self.board.domains[name]
+            lot, rest = unit_of(self.board, name)
+            held = self.board.candidates[name].held
+            starts = {*function.breaks, *(-((rest - first) // lot) for first in part.starts)}
+            for u in (u for start in starts for u in (start - 1, start) if low <= lot * u + rest <= high):
+                change = part(lot * u + rest) - part(held)
+                if function.value(u) - function.value((held - rest) // lot) != source.scale * change:
+                    raise RowsMismatch(group.rule.id, group.subject.key, _NOT_EXACT)
+
     def _state(self, x: Vertex) -> tuple[Projection, dict[tuple[str, str], Fraction]]:
         if self._seen is None or self._seen[0] != x:
             orders = self.board.orders_at(x)
@@ -142,7 +157,7 @@ class _Check:
         exact = self._total(r, x) - source.scale * source.atom.sum.value(x)
         admitted = ceil(exact) - 1 if source.atom.strict else floor(exact)
         if self.found.rows[r].limit != admitted:
-            raise RowsMismatch(group.rule.id, group.subject.key, "the row is not its exact condition in whole units")
+            raise RowsMismatch(group.rule.id, group.subject.key, _NOT_EXACT)
 
     def _total(self, r: int, x: Vertex) -> int:
         row, board = self.found.rows[r], self.board

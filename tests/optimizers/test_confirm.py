@@ -36,6 +36,11 @@ def bent(row: Row, by: Callable[[Function], Function]) -> Row:
     return replace(row, functions=((name, by(function)), *rest))
 
 
+def late(function: Function) -> Function:
+    """The same pieces, each a share further up."""
+    return Function(tuple(b + 1 for b in function.breaks), function.polys)
+
+
 # ---- honest rows are confirmed ---------------------------------------------------------------------------------------
 
 
@@ -76,7 +81,7 @@ MISTAKES: dict[str, tuple[str, Callable[[RowSet], None]]] = {
         CASH,
         lambda f: with_row(f, lambda r: bent(r, lambda g: Function((), g.polys[:1]))),
     ),
-    "a threshold one share late": (FORTY, lambda f: with_row(f, lambda r: bent(r, lambda g: g.shifted(1)))),
+    "a threshold one share late": (FORTY, lambda f: with_row(f, lambda r: bent(r, late))),
     "a row that binds nobody": (CAP, lambda f: with_row(f, lambda r: replace(r, asserted=False))),
     "an alternative that always holds": (EITHER, lambda f: with_row(f, lambda r: replace(r, limit=10**9))),
     "an alternative that never holds": (EITHER, lambda f: with_row(f, lambda r: replace(r, limit=-(10**9)), 1)),
