@@ -108,6 +108,19 @@ def test_a_curved_piece_counts_only_where_it_is_chosen():
         assert program.holdings(program.solve(seconds=5, gap=0.0)).tolist() == [best]
 
 
+@pytest.mark.parametrize(("at", "best"), [(9, 8), (8, 7), (1, 0), (0, None), (10, 9)])
+def test_a_jump_at_the_very_end_of_the_bounds_counts(at, best):
+    # Free below, five from there on, where at most four are allowed.
+    jump = Function.threshold(at, (0, 0, 0), (5, 0, 0))
+    program = stated(Problem((Name("A", 0, 0, 9),), (), (Row("r", 4, ((0, jump),)),)))
+    program.aim_near(np.array([9.0]), np.ones(1))
+    if best is None:
+        with pytest.raises(ProposalError, match="Infeasible"):
+            program.solve(seconds=5, gap=0.0)
+    else:
+        assert program.holdings(program.solve(seconds=5, gap=0.0)).tolist() == [best]
+
+
 # ---- clauses ---------------------------------------------------------------------------------------------------------
 
 

@@ -185,6 +185,15 @@ def test_no_more_waves_are_planned_than_are_allowed(waves):
     assert truly_safe(problem, found.waves)
 
 
+def test_with_a_single_wave_what_needs_two_is_cut_short():
+    names = (Name("A", 10, 0, 10), Name("B", 0, 0, 10))
+    table = RowTable(Problem(names, (), (Row("cash", 10, ((0, LINE), (1, LINE))),)))
+    target = np.array([0, 10])
+    assert plan(table, target, waves_max=2).trimmed == ()
+    short = plan(table, target, waves_max=1)
+    assert (len(short.waves), short.holdings.tolist(), short.trimmed) == (1, [0, 0], (1,))
+
+
 def test_numbers_beyond_64_bits_are_planned_exactly():
     big = 10**25
     names = (Name("A", 10, 0, 10), Name("B", 0, 0, 10))
