@@ -113,14 +113,6 @@ class Function:
             tuple((factor * a0, factor * a1, factor * a2) for a0, a1, a2 in self.polys),
         )
 
-    def shifted(self, distance: int) -> Function:
-        """Return the graph moved right: `result.value(x) == self.value(x - distance)`."""
-        d = distance
-        return Function(
-            tuple(b + d for b in self.breaks),
-            tuple((a0 - a1 * d + a2 * d * d, a1 - 2 * a2 * d, a2) for a0, a1, a2 in self.polys),
-        )
-
     def pieces(self, low: int, high: int) -> list[tuple[int, int, Poly]]:
         """Return `(first, last, poly)` for each piece that meets the integers `low..high`.
 

@@ -15,7 +15,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
 
 from lexorder.engine.errors import LexorderError
 from lexorder.engine.intervals import Intervals, Number, Poly, at_most_zero, common, complement, joined
@@ -96,15 +95,6 @@ class Piecewise:
         kept = [(max(s, low), p) for s, end, p in self.pieces() if end >= low and s <= high]
         return joined_pieces(low, high, kept)
 
-    def moved(self, offset: int, sign: int, low: int, high: int) -> Piecewise:
-        """`y ↦ self(offset + sign·y)` for y in `low..high`; `sign` is 1 or -1. For holding ↔ quantity."""
-        left, right = sorted((offset + sign * low, offset + sign * high))
-        parts = []
-        for first, last, (a0, a1, a2) in self.restricted(left, right).pieces():
-            poly = (a0 + (a1 + a2 * offset) * offset, sign * (a1 + 2 * a2 * offset), a2)
-            parts.append((min((first - offset) * sign, (last - offset) * sign), poly))
-        return joined_pieces(low, high, sorted(parts, key=lambda part: part[0]))
-
     def at_most(self, bound: Number = 0, *, strict: bool = False) -> Intervals:
         """The integers where the function is at most `bound` (below it when strict)."""
         return joined(
@@ -124,11 +114,6 @@ class Piecewise:
         value, where = (-self).greatest(low, high)
         return -value, where
 
-    def last_within(self, bound: Number = 0, *, strict: bool = False) -> int | None:
-        """The largest x such that f(t) ≤ `bound` (below it when strict) for every t from `low` to x; None if none."""
-        first = self.at_most(bound, strict=strict)
-        return first[0][1] if first and first[0][0] == self.low else None
-
     def running_greatest(self) -> Piecewise:
         """`x ↦ max over low ≤ t ≤ x of f(t)`: the worst state while an order fills up to x."""
         parts: list[tuple[int, Poly]] = []
@@ -137,23 +122,9 @@ class Piecewise:
             best = _climb(first, last, poly, best, parts)
         return joined_pieces(self.low, self.high, parts)
 
-    def is_convex(self) -> bool:
-        """Whether every second difference over the integers is at least zero."""
-        inside = all(p[2] >= 0 for first, last, p in self.pieces() if last - first >= 2)
-        near = {x for s in self.starts[1:] for x in (s - 1, s) if self.low < x < self.high}
-        return inside and all(self(x + 1) - 2 * self(x) + self(x - 1) >= 0 for x in near)
-
-    def is_concave(self) -> bool:
-        """Whether every second difference over the integers is at most zero."""
-        return (-self).is_convex()
-
     def is_constant(self) -> bool:
         """Whether there is one piece without slope."""
         return len(self.polys) == 1 and self.polys[0][1:] == (0, 0)
-
-    def common_denominator(self) -> int:
-        """The least positive integer that times all coefficients makes them integers."""
-        return lcm(*(a.denominator for poly in self.polys for a in poly))
 
     def _starting(self) -> Iterator[tuple[int, Poly]]:
         return zip(self.starts, self.polys, strict=True)

@@ -57,17 +57,6 @@ def test_a_straight_function_may_be_scaled_by_a_negative_factor(slope, intercept
     assert Function.linear(slope, intercept).scaled(-2) == Function.linear(-2 * slope, -2 * intercept)
 
 
-@given(functions(), SMALL)
-def test_shifted_moves_the_graph_to_the_right(function, distance):
-    moved = function.shifted(distance)
-    assert [moved.value(x + distance) for x in WINDOW] == [function.value(x) for x in WINDOW]
-
-
-@given(functions(), SMALL)
-def test_shifting_back_gives_the_same_function(function, distance):
-    assert function.shifted(distance).shifted(-distance) == function
-
-
 @given(functions(), intervals())
 def test_maximum_and_minimum_are_those_of_all_integers_between(function, interval):
     low, high = interval

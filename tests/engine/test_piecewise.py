@@ -87,52 +87,18 @@ def test_greatest_and_least_are_found_with_the_first_place_that_has_them(seed):
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_running_greatest_and_last_within_look_at_every_state_on_the_way(seed):
+def test_running_greatest_looks_at_every_state_on_the_way(seed):
     random_ = random.Random(3000 + seed)
     f = function(random_)
     running = f.running_greatest()
     for x in INSIDE:
         assert running(x) == max(f(t) for t in range(LOW, x + 1))
-    for bound in (f(random_.choice(INSIDE)), number(random_)):
-        for strict in (False, True):
-            within = [f(x) < bound if strict else f(x) <= bound for x in INSIDE]
-            expected = LOW + within.index(False) - 1 if False in within else HIGH
-            assert f.last_within(bound, strict=strict) == (expected if expected >= LOW else None)
 
 
-@pytest.mark.parametrize("seed", range(80))
-def test_convexity_is_that_of_the_values(seed):
-    random_ = random.Random(4000 + seed)
-    f = function(random_, random_.choice([0, 1, 2]))
-    bends = [f(x + 1) - 2 * f(x) + f(x - 1) for x in range(LOW + 1, HIGH)]
-    assert f.is_convex() == all(b >= 0 for b in bends)
-    assert f.is_concave() == all(b <= 0 for b in bends)
-
-
-def test_known_functions_are_convex():
-    x = identity(LOW, HIGH)
-    assert abs(x).is_convex()
-    assert (x * x).is_convex()
-    assert not least(x, -x).is_convex()
-    assert greatest(x, constant(0, LOW, HIGH)).is_convex()
+def test_a_constant_is_known_and_a_line_is_none():
     assert constant(3, LOW, HIGH).is_constant()
-    assert not x.is_constant()
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("seed", range(20))
-def test_a_moved_function_reads_the_quantity_as_a_holding(sign, seed):
-    random_ = random.Random(5000 + seed)
-    f = function(random_)
-    offset = random_.randint(LOW, HIGH)
-    high = (HIGH - offset) if sign == 1 else (offset - LOW)
-    moved = f.moved(offset, sign, 0, high)
-    assert [moved(y) for y in range(high + 1)] == [f(offset + sign * y) for y in range(high + 1)]
-
-
-def test_a_move_beyond_the_interval_is_refused():
-    with pytest.raises(InexpressibleError, match="different-domains"):
-        identity(0, 5).moved(1, 1, 0, 5)
+    assert not identity(LOW, HIGH).is_constant()
+    assert not joined_pieces(LOW, HIGH, [(LOW, (0, 0, 0)), (2, (1, 0, 0))]).is_constant()
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -160,8 +126,6 @@ def test_roots_of_large_coefficients_do_not_round():
 
 def test_denominators_are_cleared_without_changing_signs():
     assert whole((Fraction(1, 6), Fraction(-3, 4), 2)) == (2, -9, 24)
-    f = joined_pieces(0, 9, [(0, (Fraction(1, 2), 0, 0)), (3, (0, Fraction(1, 3), 0))])
-    assert f.common_denominator() == 6
 
 
 def test_interval_sets_keep_their_canonical_form():
