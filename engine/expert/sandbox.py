@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from lexorder.engine import shape
-from lexorder.engine.errors import ExpertError
+from lexorder.engine.codes import nearest_name
+from lexorder.engine.errors import ExpertError, SnapshotError, shown
 from lexorder.engine.expert.clipslib import ffi, lib, remove_function
 from lexorder.engine.expert.clp import FUNCTIONS, Checker, read, refuse
 from lexorder.engine.expert.session import INT64_MAX, Builder, Session
+from lexorder.engine.facts import fact
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Facts, Severity
 from lexorder.engine.source import Mapping as MappingNode
@@ -92,7 +94,7 @@ def expert_file(sidecar: str, clp: str, vocabulary: Vocabulary, file: str = "", 
         owner=shape.text(body, "owner"),
         constructs=tuple(form.source() for form in forms),
         reads=frozenset(pair for pair in checker.reads if pair[0] in ENTITIES),
-        tests=_tests(body),
+        tests=_tests(body, vocabulary),
         hash=digest,
     )
 
@@ -104,7 +106,7 @@ def _sidecar(text: str, file: str) -> MappingNode:
     return body
 
 
-def _tests(body: MappingNode) -> tuple[tuple[Mapping[str, str], str], ...]:
+def _tests(body: MappingNode, vocabulary: Vocabulary) -> tuple[tuple[Mapping[str, str], str], ...]:
     """`tests: [{given: {order.quantity: 5}, expect: pass}]`."""
     node = body.get("tests")
     if node is None:
@@ -114,10 +116,23 @@ def _tests(body: MappingNode) -> tuple[tuple[Mapping[str, str], str], ...]:
         test = shape.mapping(item, "a test", body.span)
         shape.known_keys(test, ("given", "expect"), "a test")
         given = shape.mapping(test.get("given"), "`given`", test.span)
-        facts = {k.text: shape.scalar(v, "a fact").text for k, v in given if isinstance(v, Scalar)}
+        facts = {k.text: _fact(k, shape.scalar(v, "a fact"), vocabulary) for k, v in given}
         expect = shape.choice(shape.word(test, "expect", test.span), ("pass", "breach", "undecided"), "`expect`")
         found.append((facts, expect))
     return tuple(found)
+
+
+def _fact(key: Scalar, given: Scalar, vocabulary: Vocabulary) -> str:
+    """The text of a fact of a test, which must be one its name admits."""
+    declared = vocabulary.name(key.text)
+    if declared is None:
+        near = nearest_name(key.text, vocabulary.names)
+        refuse("expert-sidecar", f"{shown(key.text)} is no name of the vocabulary", key.span, near)
+    try:
+        fact(declared, given.text, key.text)
+    except SnapshotError as error:
+        refuse("expert-sidecar", error.message, given.span)
+    return given.text
 
 
 # ---- the engine's templates ------------------------------------------------------------------------
