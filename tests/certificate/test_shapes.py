@@ -150,7 +150,8 @@ def test_an_index_points_at_something_that_is_there(way):
 
 @pytest.mark.parametrize("way", LISTS, ids=told)
 def test_a_list_of_other_things_is_refused(way):
-    for value in ([None], ["x"], [{}], [[[[]]]], [True]):
+    others: list[Any] = [[None], ["x"], [{}], [[[[]]]], [True]]
+    for value in others:
         assert refused(changed(way, value), way) in SHAPE.split(), value
 
 
