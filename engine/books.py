@@ -28,8 +28,11 @@ from lexorder.engine.terms import Aggregate, Field, Key
 from lexorder.engine.totals import CORNERS_MAX, Book, Leaf, Line, Total, Touched
 from lexorder.engine.working import Amounts
 
-FLAT_MAX = 64
+FLAT_MAX = 32
 """Lines kept in a book for names that were neither held nor worked when they were asked about."""
+
+CELLS_SPARE = 32
+"""Cells of groups without a line that an account may keep: looking for them costs as much as several checks."""
 
 TOUCHED_MAX = 2_000
 """Sets of changed names of which is kept what they touch."""
@@ -170,7 +173,7 @@ class Books:
         counted = any(c is not None for c in book.lines[symbol].counted)
         if not counted and not self.live.is_member(book.account, symbol):
             del book.lines[symbol]
-            if len(book.cells) > 2 * book.needed:
+            if len(book.cells) > book.needed + CELLS_SPARE:
                 self._sweep(book)
 
     @staticmethod

@@ -118,6 +118,7 @@ class TestFlatLines:
     def test_the_cells_of_its_groups_go_with_it(self, monkeypatch):
         """However many names are asked about one after the other, an account keeps about as much as it needs."""
         monkeypatch.setattr(books_module, "FLAT_MAX", 1)
+        monkeypatch.setattr(books_module, "CELLS_SPARE", 1)
         book = flat_book()
         kept = book.book("B")
         most = 0
