@@ -348,5 +348,5 @@ def holds(tree: Tree, x: Sequence[int]) -> bool:
 
 def row_id(rule: str, subject: str) -> str:
     """A row's name for people: rule and subject, in printable ASCII of admissible length."""
-    text = f"{rule}/{subject}".encode("ascii", "backslashreplace").decode("ascii")
+    text = f"{rule}/{subject}".encode("unicode_escape").decode("ascii")
     return text[:ID_LENGTH_MAX]
