@@ -154,7 +154,7 @@ class Served:
         """Quantities of the working orders by id, as the service tells them."""
         answer = self.call("GET", "/v1/working-orders?limit=10000")
         assert answer.status_code == 200, answer.text
-        rows = rows_of(answer.json())
+        rows = list(rows_of(answer.json()))
         assert len(rows) == answer.json()["count"]  # or some would look lost that are only not told
         return {row["id"]: row["quantity"] for row in rows}
 
