@@ -80,9 +80,10 @@ def test_risk_aversion_of_nought_leaves_returns_and_costs():
 
 
 @pytest.mark.parametrize("nav", [10**6, 10**10, 10**15, 10**18])
-def test_a_typical_coefficient_keeps_six_digits_whatever_the_size_of_the_book(nav):
+@pytest.mark.parametrize("expected", [0.02, 1e-5, 3e-7])
+def test_a_typical_coefficient_keeps_six_digits_whatever_the_size_of_the_book(nav, expected):
     marks = [nav // 10**4 + 7 * i for i in range(9)]
-    goal = mean_variance(Book(marks, nav, [0] * 9), np.full(9, 0.02), alone(0.2, 9), risk_aversion=2.0)
+    goal = mean_variance(Book(marks, nav, [0] * 9), np.full(9, expected), alone(0.2, 9), risk_aversion=2.0)
     slopes = sorted(abs(f.polys[0][1]) for _, f in goal.functions)
     assert slopes[4] >= 10**6
     assert digits(goal) % 2 == 0, "a factor is written at the root of the unit"
@@ -113,7 +114,8 @@ def test_with_a_model_the_distance_is_in_its_covariance():
     model = FactorModel(np.array([[0.2, 0.2]]), np.zeros(2))
     book = Book([10**6, 10**6], 10**9, [0, 0])
     goal = track_weights(book, [0.3, 0.5], model=model)
-    assert goal.value([300, 500]) == goal.value([500, 300]) == goal.value([0, 800]) < goal.value([300, 501])
+    assert goal.value([300, 500]) == goal.value([500, 300]) == goal.value([0, 800]) == 0
+    assert goal.value([300, 499]) == goal.value([300, 501]) > 0, "short of the sum and above it are as far away"
 
 
 @pytest.mark.parametrize("costs", [{"buy_cost": 0.01}, {"sell_cost": 0.01}])
@@ -149,6 +151,14 @@ def test_exposures_and_values_are_exact_at_any_size(size):
     for x in ([0, 0, 0], [9, -9, 4], [-1, 2, -9]):
         assert table.exposures(np.array(x)) == [f.exposure(x) for f in factors]
         assert table.value(np.array(x)) == goal.value(x)
+
+
+@pytest.mark.parametrize("reach", [2**12, 2**13, 2**20, 2**40])
+def test_a_product_beyond_64_bits_of_numbers_within_is_exact(reach):
+    factors = (Factor(1, 3, ((0, 2**50), (1, 2**50))),)
+    names = tuple(Name(f"n{i}", 0, 0, reach) for i in range(2))
+    table = ObjectiveTable(Problem(names, objective=Objective("1", (), factors)), np.full(2, reach))
+    assert table.exposures(np.full(2, reach)) == [3 + 2 * 2**50 * reach]
 
 
 def test_an_objective_without_factors_has_no_exposures():
