@@ -28,10 +28,11 @@ from lexorder.optimizers.rebalance import (
     value_of_unit,
 )
 from lexorder.optimizers.refusals import ModelError, UndecidedError
-from lexorder.optimizers.release import Released
+from lexorder.optimizers.release import Released, release
 from lexorder.optimizers.risk_models import FactorModel
 from lexorder.optimizers.rows import Refusal
 from lexorder.optimizers.signals import SignalReport
+from lexorder.optimizers.solve import solve
 from lexorder.optimizers.universe import Trading, board_of
 from tests.optimizers.generated import ACCOUNT, NOW, VOCABULARY
 from tests.optimizers.test_rebalance import CAP, asked, done
@@ -159,14 +160,14 @@ def test_orders_that_keep_being_refused_end_without_an_answer(monkeypatch):
 
 
 def test_each_round_leaves_the_refused_names_as_they_are(monkeypatch):
-    honest, rounds = module.release, []
+    rounds: list[list[str]] = []
 
     def choosy(board: Board, waves: Any, desk: Any, confirmed: int) -> Released:
         free = [c.symbol for c in board.candidates if c.buy is not None]
         rounds.append(free)
         if len(rounds) < 3:
             return Released((), (), desk.snapshot, confirmed, (Refusal("r", free[0], f"round {len(rounds)}"),))
-        return honest(board, waves, desk, confirmed)
+        return release(board, waves, desk, confirmed)
 
     monkeypatch.setattr(module, "release", choosy)
     result = rebalance(asked(CAP, small(0, 0, 0), A="0.05", B="0.05", C="0.05"))
@@ -180,12 +181,11 @@ def test_an_old_breach_whose_proof_fails_is_tolerated_and_not_called_infeasible(
     patience = rule("sum(order.filled) <= 4").replace("rule: r", "rule: patience")
     request = asked(CAP + patience, small(30, 0), A="0.05")
     assert isinstance(rebalance(replace(request, strict=True)), Infeasible)
-    honest = module.solve
 
     def failing(problem: Any, **options: Any) -> Any:
         if problem.objective is None:
             raise SolverError("undecided", "no proof in the time given")
-        return honest(problem, **options)
+        return solve(problem, **options)
 
     monkeypatch.setattr(module, "solve", failing)
     result = rebalance(replace(request, strict=True))
