@@ -66,7 +66,6 @@ class Context:
     """
 
     key: Key
-    number: int
     atom: Any
     state: Account
     fact: Fact
@@ -109,7 +108,9 @@ class Contexts:
         self.chained = self._chained()
         self.derivations = {n: rules for n, rules in self.derivations.items() if n not in self.chained}
         self.kept: dict[Key, Context] = {}
-        self.next = 1
+        self._made = 0
+        self._free: list[Any] = []
+        """Numbers of contexts that went: CLIPS keeps each for the life of the session, so they are used again."""
         self._of_side = {
             (rule, side): tuple(v for v in group if side in v.sides)
             for rule, group in plan.variants.items()
@@ -164,11 +165,12 @@ class Contexts:
     def _new(self, key: Key) -> Context:
         if len(self.kept) >= CONTEXTS_MAX:
             self._forget(next(iter(self.kept)))
-        number, self.next = self.next, self.next + 1
-        builder = self._context_builder
-        atom = self.session.kept_integer(number)
-        self.session.put(builder, b"ctx", atom)
-        context = Context(key, number, atom, self.live.accounts[key[0]], self.session.add(builder))
+        if not self._free:
+            self._made += 1
+            self._free.append(self.session.kept_integer(self._made))
+        atom = self._free.pop()
+        self.session.put(self._context_builder, b"ctx", atom)
+        context = Context(key, atom, self.live.accounts[key[0]], self.session.add(self._context_builder))
         self.kept[key] = context
         return context
 
@@ -177,6 +179,7 @@ class Contexts:
         for asserted in context.leaves.values():
             self.session.drop(asserted.fact)
         self.session.drop(context.fact)
+        self._free.append(context.atom)
 
     # ---- bringing up to date ---------------------------------------------------------------------
 

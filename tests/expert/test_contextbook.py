@@ -46,6 +46,44 @@ class TestKept:
         assert len(list(pair.expert.session.facts("context"))) == 2
         assert len(list(pair.expert.session.facts("leaves-r-1-buy"))) == 2
 
+    def test_numbers_are_used_again_so_that_memory_stays_flat(self, monkeypatch):
+        """CLIPS keeps each number for good: thousands of names must not make thousands of them."""
+        monkeypatch.setattr(contexts_module, "CONTEXTS_MAX", 2)
+        pair, made = Leaves(simple(WEIGHT, "issuer")), list[int]()
+        session = pair.expert.session
+        real = session.kept_integer
+
+        def noting(number: int) -> Any:
+            made.append(number)
+            return real(number)
+
+        monkeypatch.setattr(session, "kept_integer", noting)
+        for turn in range(12):
+            pair.agree(order(symbol=("ACME", "BETA", "COCO")[turn % 3], quantity=50 + turn % 2))
+            numbers = [session.read(fact, b"ctx") for fact in session.facts("context")]
+            assert len(set(numbers)) == len(numbers) <= 2
+        assert made == [1, 2]
+
+    def test_a_number_is_never_given_twice(self, monkeypatch):
+        """Also when the context it was given to could not be told to CLIPS."""
+        monkeypatch.setattr(contexts_module, "CONTEXTS_MAX", 2)
+        pair = Leaves(simple(WEIGHT, "issuer"))
+        session, real = pair.expert.session, pair.expert.session.add
+        for turn in range(12):
+            if turn % 4 == 3:
+                monkeypatch.setattr(session, "add", self.failing)
+                with pytest.raises(ExpertError, match="expert-deadline"):
+                    pair.both(order(symbol=("ACME", "BETA", "COCO")[turn % 3]))
+                monkeypatch.setattr(session, "add", real)
+            pair.agree(order(symbol=("ACME", "BETA", "COCO")[turn % 3], quantity=50 + turn % 2))
+            numbers = [session.read(fact, b"ctx") for fact in session.facts("context")]
+            assert len(set(numbers)) == len(numbers) <= 2
+
+    @staticmethod
+    def failing(builder: Any) -> Any:
+        lib.FBAbort(builder.handle)
+        raise ExpertError("expert-deadline", "CLIPS took too long")
+
     def test_a_second_order_in_a_name_prepares_nothing(self):
         pair = Leaves(simple(WEIGHT, "issuer"))
         pair.agree(order(quantity=51))
