@@ -1,7 +1,7 @@
 """Which names a rebalance may trade, how far, and what the orders would look like.
 
 In: a snapshot, an account, and how orders are to be written (`Trading`). Out: a `Board` with a candidate buy and sell
-for every name. Guaranteed: limit prices are the mark moved by the band, outward, on the tick, exact; a long holding
+for every name. Guaranteed: limit prices are the mark moved by the band, on the instrument's tick, exact; a long holding
 is never sold through zero, a short one never bought through; quantity and price of an order are within the bounds of
 the vocabulary; a name with a working order, without a mark, or asked to stay is not traded. Refused (`SnapshotError`):
 an unknown account, holdings in parts of a share. Why limit orders: rules on cash and notional then use a price that is
@@ -11,9 +11,9 @@ known before the order goes. Before: `board.py`. After: `rows.py`, `rebalance.py
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import floor
+from math import floor, gcd, lcm
 
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.judge import derivations
@@ -29,7 +29,8 @@ from lexorder.optimizers.board import Board, Candidate, whole_shares
 class Trading:
     """How orders are written.
 
-    `band`: how far beyond the mark a limit price may go, as a ratio. `tick`: the price step (instrument's money).
+    `band`: how far beyond the mark a limit price may go, as a ratio. `tick`: the price step (instrument's money), made
+    coarser where the instrument's own is.
     `fee`: commission a share. `long_only`: whether a name that is not held may be sold short. `stay`: symbols not to
     be traded. `cap`: the largest weight of one name considered, as a ratio of NAV (rules usually say less). `most`,
     `ordered`: the largest holding and order of some names, in shares either way; a larger holding may stay.
@@ -110,7 +111,8 @@ def _reach(symbol: str, mark: Fraction, bare: Projection, trading: Trading) -> i
 
 def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Trading) -> Facts | None:
     """The candidate's facts; None where its limit price is outside what the vocabulary admits."""
-    price, dearest = limit_price(mark, side, trading), bare.vocabulary.names["order.price"].maximum
+    price = limit_price(mark, side, replace(trading, tick=tick_of(symbol, bare, trading)))
+    dearest = bare.vocabulary.names["order.price"].maximum
     if dearest is not None and price > dearest:
         return None
     order: dict[str, object] = {
@@ -131,6 +133,16 @@ def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Tr
         if declared.default is not None:
             order.setdefault(declared.name, declared.default)
     return order  # type: ignore[return-value]
+
+
+def tick_of(symbol: str, bare: Projection, trading: Trading) -> Fraction:
+    """The least price step that is a whole number both of `trading.tick` and of the instrument's own steps."""
+    declared = bare.vocabulary.names["instrument.tick"].default
+    own = bare.snapshot.instruments[symbol].get("instrument.tick", declared)
+    if not isinstance(own, Fraction):
+        return trading.tick
+    one, other = trading.tick, own
+    return Fraction(lcm(one.numerator, other.numerator), gcd(one.denominator, other.denominator))
 
 
 def limit_price(mark: Fraction, side: str, trading: Trading) -> Fraction:

@@ -14,8 +14,17 @@ from lexorder.engine.quantity import exact
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import project
 from lexorder.optimizers.board import Board, Candidate
-from lexorder.optimizers.universe import Trading, account_fact, board_of, limit_price, steady, value_of_share
+from lexorder.optimizers.universe import (
+    Trading,
+    account_fact,
+    board_of,
+    limit_price,
+    steady,
+    tick_of,
+    value_of_share,
+)
 from tests.optimizers.generated import ACCOUNT, VOCABULARY
+from tests.optimizers.test_rebalance import CAP, asked, done
 from tests.optimizers.test_rows import DAY, rule, small
 
 
@@ -51,6 +60,42 @@ def test_a_limit_price_is_the_last_tick_within_the_band(mark, band, tick):
         assert (price / tick).denominator == 1
     assert buy == tick or buy <= mark * (1 + band) < buy + tick
     assert sell == tick or sell - tick < mark * (1 - band) <= sell
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "tick"),
+    [
+        (None, "0.01", "0.01"),  # the vocabulary's own step of a hundredth of a cent divides it
+        ("0.05", "0.01", "0.05"),
+        ("0.0001", "0.01", "0.01"),
+        ("0.025", "0.01", "0.05"),
+        ("0.0003", "0.01", "0.03"),
+        ("0.01", "0.05", "0.05"),
+        ("1", "0.01", "1"),
+    ],
+)
+def test_prices_are_on_the_instrument_s_tick_and_on_the_one_asked_for(own, asked, tick):
+    facts = {} if own is None else {"tick": own}
+    found = one(5, mark="123.4567", facts=facts, tick=Fraction(asked))
+    assert found.buy is not None
+    assert found.sell is not None
+    for candidate in (found.buy, found.sell):
+        price = Fraction(candidate["order.price"])  # type: ignore[arg-type]
+        assert (price / Fraction(tick)).denominator == 1
+        assert abs(price - Fraction("123.4567")) <= Fraction("0.1234567") + Fraction(tick)
+    given: dict[str, Any] = small(5)
+    given["instruments"][0] |= facts
+    seen = board(given).projection
+    assert tick_of("A", seen, Trading(tick=Fraction(asked))) == Fraction(tick)
+
+
+def test_an_order_on_a_coarse_tick_is_approved_by_the_rule_that_asks_for_it():
+    given: dict[str, Any] = small(0, 0)
+    given["instruments"][0] |= {"tick": "0.05", "mark": "10.02"}
+    on_tick = rule("order.on_tick", for_each="order", phases="[pre_trade]").replace("rule: r", "rule: tick")
+    result = done(asked(CAP + on_tick, given, A="0.05"))
+    assert [(o.symbol, o.price) for o in result.orders] == [("A", Fraction(10))]
+    assert result.left_out == ()
 
 
 def test_a_band_of_everything_still_asks_for_a_tick():
