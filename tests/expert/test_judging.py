@@ -142,6 +142,11 @@ ALONE: dict[str, tuple[Any, dict[str, Any], list[tuple[dict[str, Any], str]]]] =
             ({"side": "sell", "quantity": 16}, "ACME breach"),
         ],
     ),
+    "a name that is new counts with what it adds by being there": (
+        simple("sum(position.after.value + 100) <= 1_000", "account"),
+        {"positions": [position("BETA", 5)]},
+        [({"quantity": 3}, ""), ({"quantity": 4}, "A breach"), ({"quantity": 4, "symbol": "BETA"}, "")],
+    ),
     "a strict limit is broken when it is met": (
         simple("sum(position.after.value) < 1_000", "account"),
         {},
