@@ -113,8 +113,8 @@ class CompiledBook:
     def _build(self) -> None:
         """Start the lists anew: their layout has grown."""
         layout = self.plan.layout
-        tables = (layout.account, layout.line, layout.trader, layout.strategy)
-        self.books = Books(self.live, self.plan.derivations, tables, layout.totals, layout.share_scale)
+        tables = (layout.account.now(), layout.line.now(), layout.trader.now(), layout.strategy.now())
+        self.books = Books(self.live, self.plan.derivations, tables, list(layout.totals), layout.share_scale)
         self._size = layout.size
         self._changes: list[tuple[str, frozenset[str]]] = []
         self.fresh.watch(self.live)

@@ -83,6 +83,12 @@ class Table:
         self.size += 1
         return self.size - 1
 
+    def now(self) -> Table:
+        """The table as it is now: lists of this length stay right when another book of the same plan makes it grow."""
+        found = Table(self.letter, self.reserved, list(self.slots), _known=dict(self._known))
+        found.size = self.size
+        return found
+
     def mark(self) -> tuple[int, int]:
         """The state to go back to when a rule turns out to have no place in the generated check."""
         return len(self.slots), self.size
