@@ -23,7 +23,7 @@ from lexorder.engine.snapshot import Snapshot
 from lexorder.optimizers.board import Board
 from lexorder.optimizers.row_units import unit_of
 from lexorder.optimizers.rows import Refusal
-from lexorder.optimizers.universe import value_of_share
+from lexorder.optimizers.universe import money_of_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,12 @@ def orders_of(board: Board, wave: Wave, number: int) -> tuple[Facts, ...]:
 
 def fill_of(order: Facts, board: Board) -> Fill:
     """A complete fill at the limit price, fee included."""
-    symbol, side = str(order["order.symbol"]), str(order["order.side"])
-    facts = board.projection.snapshot.instruments[symbol]
-    rate = value_of_share(board.projection, symbol) / Fraction(facts["instrument.mark"])  # type: ignore[arg-type]
+    symbol, side, projection = str(order["order.symbol"]), str(order["order.side"]), board.projection
+    multiplier, fx = money_of_price(projection, symbol)
     price, fee = Fraction(order["order.price"]), Fraction(order["order.fee_per_share"])  # type: ignore[arg-type]
     quantity = Fraction(order["order.quantity"])  # type: ignore[arg-type]
-    each = -(price + fee) if side == "buy" else price - fee
-    return Fill(board.projection.account, symbol, side, quantity, each * quantity * rate)
+    received = price * multiplier * (-1 if side == "buy" else 1)
+    return Fill(projection.account, symbol, side, quantity, (received - fee) * fx * quantity)
 
 
 def _refused(orders: Sequence[Facts], desk: Desk) -> list[Refusal]:

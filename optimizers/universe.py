@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import floor, gcd, lcm
+from math import floor, gcd, lcm, prod
 
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.judge import derivations
@@ -100,13 +100,10 @@ def _candidate(symbol: str, bare: Projection, trading: Trading, *, stays: bool) 
 
 def _reach(symbol: str, mark: Fraction, bare: Projection, trading: Trading) -> int:
     """The largest whole number of shares that `cap` of NAV buys."""
-    account = bare.snapshot.accounts[bare.account]
-    subject = Subject("instrument", symbol, bare.snapshot.instruments[symbol])
-    fx = read(bare, (Subject("account", bare.account, account), subject), "instrument.fx", "")
-    nav = account.get("account.nav")
-    if not isinstance(nav, Fraction) or not isinstance(fx, Fraction):
+    nav = bare.snapshot.accounts[bare.account].get("account.nav")
+    if not isinstance(nav, Fraction):
         raise SnapshotError("missing-fact", bare.account, "has no net asset value")
-    return int(trading.cap * nav / (mark * fx))
+    return int(trading.cap * nav / (mark * prod(money_of_price(bare, symbol))))
 
 
 def _order(symbol: str, side: str, mark: Fraction, bare: Projection, trading: Trading) -> Facts | None:
@@ -155,15 +152,26 @@ def limit_price(mark: Fraction, side: str, trading: Trading) -> Fraction:
     return max(-(-mark * (1 - trading.band) // trading.tick), 1) * trading.tick
 
 
+def money_of_price(projection: Projection, symbol: str) -> tuple[Fraction, Fraction]:
+    """Contract multiplier and exchange rate: what turns a price into the account's money for one share or contract.
+
+    Raises MissingFactError where there is no rate.
+    """
+    facts = projection.snapshot.instruments.get(symbol, {})
+    stack = (account_subject(projection), Subject("instrument", symbol, facts))
+    multiplier, fx = (read(projection, stack, name, "") for name in ("instrument.multiplier", "instrument.fx"))
+    return Fraction(multiplier), Fraction(fx)  # type: ignore[arg-type]
+
+
 def value_of_share(projection: Projection, symbol: str) -> Fraction:
-    """Mark times exchange rate, in the account's money; 0 where either is missing or stale."""
+    """What a share or contract is worth at its mark, in the account's money; 0 without mark or rate, or a stale one."""
     facts = projection.snapshot.instruments.get(symbol, {})
     stack = (account_subject(projection), Subject("instrument", symbol, facts))
     try:
-        mark, fx = (read(projection, stack, name, "") for name in ("instrument.mark", "instrument.fx"))
+        mark = read(projection, stack, "instrument.mark", "")
+        return Fraction(mark) * prod(money_of_price(projection, symbol))  # type: ignore[arg-type]
     except MissingFactError:
         return Fraction(0)
-    return Fraction(mark) * Fraction(fx)  # type: ignore[arg-type]
 
 
 def account_fact(projection: Projection, name: str) -> Fraction:

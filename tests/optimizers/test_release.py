@@ -9,8 +9,12 @@ import pytest
 
 from lexorder.engine.certificate import Order
 from lexorder.engine.desk import Desk, Make, fast, slow
+from lexorder.engine.evaluate import Point, value
 from lexorder.engine.facts import load_snapshot
 from lexorder.engine.rulebook import RuleBook
+from lexorder.engine.snapshot import project
+from lexorder.engine.subjects import account_subject
+from lexorder.engine.typecheck import term_of
 from lexorder.optimizers.board import Board
 from lexorder.optimizers.release import Released, fill_of, orders_of, release
 from lexorder.optimizers.universe import Trading, board_of
@@ -133,6 +137,34 @@ def test_a_fill_in_foreign_money_is_in_the_account_s():
     board, _ = placed(CASH, given, fee=Fraction(1, 100))
     (order,) = orders_of(board, (Order(0, 4),), 1)
     assert fill_of(order, board).cash == -4 * Fraction("10.02") * Fraction(3, 2)
+
+
+@pytest.mark.parametrize("multiplier", ["1", "100", "0.01"])
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("rate", ["1", "1.5"])
+def test_a_fill_moves_the_cash_that_the_rules_say_it_moves(multiplier, side, rate):
+    given: dict[str, Any] = {**small(20), "fx": {"base": "USD", "EUR": rate}}
+    given["instruments"][0] |= {"currency": "EUR", "multiplier": multiplier}
+    board, desk = placed(CASH, given, fee=Fraction(3, 100))
+    (order,) = orders_of(board, (Order(0, 7 * side),), 1)
+    fill = fill_of(order, board)
+    seen = project(board.projection.snapshot, VOCABULARY, ACCOUNT, (order,))
+    cash = term_of("sum(order.filled * order.cash_per_share)", VOCABULARY, "account")
+    at = Point(seen, (account_subject(seen),), {("order", str(order["order.id"])): Fraction(7)}, {})
+    assert -fill.cash == value(cash, at)
+    before = desk.snapshot.accounts[ACCOUNT]["account.cash"]
+    desk.apply(fill)
+    assert desk.snapshot.accounts[ACCOUNT]["account.cash"] == before + fill.cash  # type: ignore[operator]
+
+
+def test_contracts_are_released_with_the_cash_they_cost():
+    given: dict[str, Any] = small(0, 0, cash="5000")
+    given["instruments"][0]["multiplier"] = "100"
+    found = released(CASH, given, (Order(0, 4),), (Order(1, 99),))
+    assert told(found) == [[("A", "buy", 4)], [("B", "buy", 99)]]
+    assert found.after.accounts[ACCOUNT]["account.cash"] == 5000 - 4004 - 99 * Fraction("10.01")
+    short = released(CASH, given, (Order(0, 4),), (Order(1, 100),))
+    assert [(r.rule, r.subject) for r in short.refused] == [("cash", "B")], "996 are left, and 100 cost 1,001"
 
 
 def test_an_order_has_the_facts_of_its_candidate():

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from lexorder.engine.errors import SnapshotError
+from lexorder.engine.evaluate import Point, value
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.quantity import exact
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import project
+from lexorder.engine.subjects import account_subject
+from lexorder.engine.typecheck import term_of
 from lexorder.optimizers.board import Board, Candidate
 from lexorder.optimizers.universe import (
     Trading,
@@ -158,6 +161,31 @@ def test_foreign_money_counts_at_its_rate():
     found = board(given)
     assert found.candidates[0].upper == 50
     assert value_of_share(found.projection, "A") == 20
+
+
+@pytest.mark.parametrize(("multiplier", "rate"), [("1", "1"), ("100", "1"), ("0.01", "2"), ("50", "0.5")])
+def test_a_share_is_worth_what_the_rules_say_it_is(multiplier, rate):
+    given: dict[str, Any] = {**small(7), "fx": {"base": "USD", "EUR": rate}}
+    given["instruments"][0] |= {"currency": "EUR", "multiplier": multiplier}
+    found = board(given)
+    value_now = term_of("sum(position.before.value)", VOCABULARY, "account")
+    at = Point(found.projection, (account_subject(found.projection),), {}, {})
+    assert 7 * value_of_share(found.projection, "A") == value(value_now, at)
+    assert found.candidates[0].upper == max(7, int(1000 / value_of_share(found.projection, "A")))
+
+
+def test_contracts_count_in_full_in_weights_turnover_and_cash():
+    given: dict[str, Any] = small(0, 0, nav="100000", cash="50000")
+    given["instruments"][0]["multiplier"] = "100"
+    request = asked(CAP, given, A="0.05")
+    result = done(request)
+    (weight,) = [w for w in result.weights if w.symbol == "A"]
+    assert weight.weight_after == Fraction(1, 5), "20 contracts of 1,000 are the cap of 20%"
+    assert result.turnover == Fraction(1, 5)
+    assert result.cash_before - result.cash_after == 20 * 1001
+    assert result.cost == 20
+    (line,) = [h for h in result.headroom if h.subject == "A-CORP"]
+    assert line.after == weight.weight_after, "as the rule sees it"
 
 
 # ---- what the border would refuse anyway -----------------------------------------------------------------------------
