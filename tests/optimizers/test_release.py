@@ -143,7 +143,7 @@ def test_a_fill_in_foreign_money_is_in_the_account_s():
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("rate", ["1", "1.5"])
 def test_a_fill_moves_the_cash_that_the_rules_say_it_moves(multiplier, side, rate):
-    given: dict[str, Any] = {**small(20), "fx": {"base": "USD", "EUR": rate}}
+    given: dict[str, Any] = {**small(20, nav="1000000"), "fx": {"base": "USD", "EUR": rate}}
     given["instruments"][0] |= {"currency": "EUR", "multiplier": multiplier}
     board, desk = placed(CASH, given, fee=Fraction(3, 100))
     (order,) = orders_of(board, (Order(0, 7 * side),), 1)
