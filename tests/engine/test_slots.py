@@ -48,7 +48,7 @@ QUIET = settings(
 
 def _read(names: frozenset[str], name: str) -> bool:
     """Whether a fact stays: it is said to be read, or says what a thing is."""
-    return name in LINKS or touches(names, frozenset({name})) or f"{name.split('.')[0]}.*" in names
+    return name in LINKS or touches(names, frozenset({name})) or f"{name.partition('.')[0]}.*" in names
 
 
 def _left(facts: Facts, names: frozenset[str]) -> Facts:
@@ -83,7 +83,7 @@ def said(term: Term, snapshot: Snapshot, order: Facts) -> Any:
 
 
 def _worlds() -> list[tuple[Snapshot, Facts]]:
-    found = []
+    found: list[tuple[Snapshot, Facts]] = []
     for seed in range(4):
         random_ = Random(seed)
         orders = [cases.plain(random_, n) for n in range(8)]
@@ -165,7 +165,7 @@ def test_a_change_touches_what_reads_it(names, changed, touched):
                    operator.eq, operator.ne)
     ),
     lambda x: 5 in x, lambda x: x in (1, 2), lambda x: x in {1: 2}, lambda x: x[0], lambda x: max(x, 1),
-    lambda x: min(1, x), lambda x: 1 if x else 2, lambda x: x and 1, lambda x: x == "buy", lambda x: "buy" != x,
+    lambda x: min(1, x), lambda x: 1 if x else 2, lambda x: x and 1, lambda x: x == "buy", lambda x: x != "buy",
 ])  # fmt: skip
 def test_whatever_is_done_with_an_absent_fact_raises(use):
     """`None == "buy"` would be False and let an order pass a rule that forbids purchases."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 
@@ -15,7 +16,7 @@ from lexorder.engine.states import STATES_MAX, states
 QUANTITIES = st.lists(st.integers(0, 4), max_size=4)
 
 
-def orders(quantities: list[int] | list[Fraction]) -> list[tuple[tuple[str, str], Fraction]]:
+def orders(quantities: Sequence[int]) -> list[tuple[tuple[str, str], Fraction]]:
     return [(("order", str(n)), Fraction(q)) for n, q in enumerate(quantities)]
 
 

@@ -229,9 +229,9 @@ def test_an_order_moves_nobody_s_amount_who_is_not_listed(kind, text, seed):
 
 def _compared(kind: str, text: str) -> Rule:
     """A rule that reads the amount, whatever its unit is."""
-    return RuleBook.of(
-        f"- {{rule: r, title: T, for_each: {kind}, require: '{text} == {text}'}}", VOCABULARY
-    ).on(snapshot().time.date())[0]
+    return RuleBook.of(f"- {{rule: r, title: T, for_each: {kind}, require: '{text} == {text}'}}", VOCABULARY).on(
+        snapshot().time.date()
+    )[0]
 
 
 def test_the_account_s_facts_are_its_own():

@@ -27,6 +27,8 @@ from lexorder.engine.events import (
 )
 from lexorder.engine.rule import Audience
 from lexorder.engine.vector import VectorBook
+from lexorder.engine.vector_cells import RunningCells
+from lexorder.engine.vector_second import Second
 from tests.engine import vector_cases as cases
 from tests.engine.forms_alone import alone, desk_of, plainly
 from tests.engine.vector_reading import plain_desk
@@ -119,7 +121,7 @@ class TestTally:
     def test_forms_that_count_verdicts_differently_are_not_used(self, monkeypatch):
         """A rule lost from one of them would otherwise be agreed upon."""
         _, vector = desk_of(SMALL)
-        monkeypatch.setattr(vector_book.Second, "__init__", _forgetful(vector_book.Second.__init__))
+        monkeypatch.setattr(Second, "__init__", _forgetful(Second.__init__))
         assert cleared(vector, of_each("A", (1, 5))) == []
         assert vector.tally().unfit == {"the two forms count verdicts differently"}
 
@@ -209,17 +211,17 @@ def test_an_event_that_fails_half_way_is_not_half_seen(monkeypatch):
     live, vector = desk_of(GROSS, working_orders=[working("W", "BETA", "buy", 1)])
     asked = of_each("A", (9, 10))
     assert cleared(vector, asked) == [0]
-    plain = vector_book.RunningCells.refresh
+    plain = RunningCells.refresh
 
     def broken(self: Any, *given: Any) -> None:
         raise RuntimeError("half way")
 
     with monkeypatch.context() as patched:
-        patched.setattr(vector_book.RunningCells, "refresh", broken)
+        patched.setattr(RunningCells, "refresh", broken)
         live.apply(WorkingRemoved("W"))
         assert cleared(vector, asked) == []
         assert vector.tally().single["the vectorised form failed: RuntimeError"] == 1
-    assert vector_book.RunningCells.refresh is plain
+    assert RunningCells.refresh is plain
     assert cleared(vector, asked) == [0, 1]
 
 

@@ -82,7 +82,8 @@ def numbers(draw: Any, depth: int) -> f.Number:
 def truths(draw: Any, depth: int) -> f.Truth:
     if depth == 0:
         leaf: f.Truth = draw(st.one_of(
-            st.booleans().map(f.Known), st.just(f.Same(FLAG, "TRUE")), st.sampled_from(WORDS).map(lambda w: f.Same("tif", w))
+            st.booleans().map(f.Known), st.just(f.Same(FLAG, "TRUE")),
+            st.sampled_from(WORDS).map(lambda w: f.Same("tif", w)),
         ))  # fmt: skip
         return leaf
     one, two = draw(truths(depth - 1)), draw(truths(depth - 1))
@@ -119,7 +120,7 @@ WIDE = st.one_of(SMALL, st.sampled_from((2**32, 2**62, INT64, -INT64)))
 def fits(node: f.Number | f.Truth, row: Mapping[str, Any]) -> bool:
     """Whether no intermediate result leaves 64 bits for this row, by the proof CLIPS relies on."""
     try:
-        f.check(node, {n: (row[n], row[n]) for n in NUMBERS})  # type: ignore[arg-type]
+        f.check(node, {n: (row[n], row[n]) for n in NUMBERS})
     except f.WideError:
         return False
     return True
@@ -206,8 +207,7 @@ MIXED: tuple[tuple[str, str], ...] = (
     ("account", "sum(abs(position.after.quantity)) - sum(position.before.quantity) <= 12"),
     ("position", "abs(position.after.quantity) - position.before.quantity <= 12"),
     ("position", "position.after.quantity - 2 * position.before.quantity <= 3"),
-    ("account", "sum(order.notional where order.side == buy) + sum(working_order.notional where"
-     " working_order.side == buy) <= 1_500"),
+    ("account", "sum(order.notional where order.side == buy) + sum(working_order.notional) <= 1_500"),
     ("order", "order.quantity <= sum(position.before.quantity) * 30%"),
     ("order", "order.notional <= 30% * sum(position.before.value)"),
     ("trader", "sum(order.notional) <= 30% * sum(position.before.value)"),
