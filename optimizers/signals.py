@@ -1,13 +1,13 @@
 """Signals of models, through the signal rules, to one expected return for each name.
 
-In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal
-before and after the rules (skipped, scaled, strong), which rules acted and why, the blended expected return of each
-name, and how large a holding or an order the rules allow. Guaranteed: exact fractions; every signal is accounted for;
-factors multiply, caps take the least (DESIGN, reactions compose); names without a live signal expect the prior; a rule
-about the account acts on every name. Refused (`SnapshotError`): a signal on an unknown instrument, or without a return
-or confidence; (`RowsRefused`) a factor on an order's quantity, which a rebalance chooses itself, and a `then` rule
-about something no signal leads to. A rule that cannot be decided for want of a fact skips the signals it is about, in
-so many words: a signal must not pass a check that could not be made.
+In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal of
+the account, or of none in particular, before and after the rules (skipped, scaled, strong), which rules acted and why,
+the blended expected return of each name, and how large a holding or an order the rules allow. Guaranteed: exact
+fractions; every such signal is accounted for; factors multiply, caps take the least (DESIGN, reactions compose); names
+without a live signal expect the prior; a rule about the account acts on every name. Refused (`SnapshotError`): a signal
+on an unknown instrument, or without a return or confidence; (`RowsRefused`) a factor on an order's quantity, which a
+rebalance chooses itself, and a `then` rule about something no signal leads to. A rule that cannot be decided for want
+of a fact skips the signals it is about, in so many words: a signal must not pass a check that could not be made.
 
 The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i (c_i r_i + (1 - c_i) prior) / Σ w_i`, with r
 the expected return, c the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product
@@ -20,7 +20,7 @@ mean-variance problem are proportional to μ where no limit binds, which is why 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from lexorder.engine.errors import SnapshotError
@@ -33,6 +33,9 @@ from lexorder.optimizers.signal_rules import Reacted, Reaction, Reactor, agreed
 
 STRONG_WEIGHT = Fraction(3, 2)
 """A strong signal counts this much against an ordinary one."""
+
+EVERYBODY = "NONE"
+"""The account of a signal that is for no account in particular, as the vocabulary has it."""
 
 LOOKED_AT = ("signal", "pair", "instrument", "market", "account")
 """What a `then` rule of phase signal may be about."""
@@ -88,6 +91,8 @@ def through_rules(
 
     `prior`: expected return over the horizon of a name nothing is said about.
     """
+    own = (s for s in snapshot.signals if s.get("signal.account", EVERYBODY) in (account, EVERYBODY))
+    snapshot = replace(snapshot, signals=tuple(own))
     for signal in snapshot.signals:
         if signal.get("signal.symbol") not in snapshot.instruments:
             raise SnapshotError("unknown-thing", f"signal {signal['signal.id']}", "is on an unknown instrument")

@@ -41,7 +41,7 @@ TWO: tuple[dict[str, str], ...] = ({}, {"symbol": "BETA"})
 
 def reported(text: str, document: dict[str, Any] | None = None) -> SignalReport:
     """By both evaluators, which must say the same."""
-    rules = RuleBook.of(text, VOCABULARY).on(DAY)
+    rules = RuleBook.of(text, VOCABULARY).on(DAY) if text else ()
     snapshot = load_snapshot(document or world(*TWO), VOCABULARY)
     both, alone = (through_rules(rules, VOCABULARY, snapshot, ACCOUNT, react=run) for run in (agreed, by_reference))
     assert both == alone
@@ -109,6 +109,31 @@ def test_a_rule_that_no_signal_leads_to_is_refused_by_name(entity):
 def test_a_factor_on_the_order_is_refused_with_what_to_write_instead():
     with pytest.raises(RowsRefused, match=r"`r` for S-0 \(and 1 more\).*scale `position\.after\.quantity`"):
         reported(one("signal", "scale: {target: order.quantity, factor: 50%}"))
+
+
+# ---- whose signals ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("owner", "counted"), [(ACCOUNT, True), ("NONE", True), (None, True), ("OTHER", False)])
+def test_signals_of_another_account_are_not_followed(owner, counted):
+    document = world({})
+    document["accounts"].append({**document["accounts"][0], "id": "OTHER"})
+    if owner is None:
+        del document["signals"][0]["account"]
+    else:
+        document["signals"][0]["account"] = owner
+    found = reported(one("signal", "scale: {target: signal.confidence, factor: 50%}"), document)
+    assert len(found.signals) == int(counted)
+    assert found.expected["ACME"] == (Fraction("0.02") / 4 if counted else 0)
+    if counted:
+        assert found.signals[0].rules == ("r",), "what is followed has passed the rules"
+
+
+def test_a_signal_on_an_unknown_name_for_another_account_is_not_ours_to_refuse():
+    document = world({}, {"symbol": "NOPE"})
+    document["accounts"].append({**document["accounts"][0], "id": "OTHER"})
+    document["signals"][1]["account"] = "OTHER"
+    assert len(reported("", document).signals) == 1
 
 
 # ---- several rules ---------------------------------------------------------------------------------------------------
