@@ -18,7 +18,7 @@ import typer
 from lexorder.api.service.anonymise import KEY_BYTES, Anonymiser
 from lexorder.api.service.export import Format, range_of
 from lexorder.api.service.export import export as write
-from lexorder.api.service.settings import from_environment
+from lexorder.api.service.settings import SHARD_MAX, from_environment
 from lexorder.engine.desk import shipped_rules, shipped_vocabulary
 from lexorder.engine.errors import UsageError
 from lexorder.engine.ledger.ledger import Ledger
@@ -38,12 +38,12 @@ def export(
         bool, typer.Option("--anonymised", help="Pseudonyms for whoever and whatever is named; no free text.")
     ] = False,
     ledger: Annotated[str | None, typer.Option("--ledger", help="The service's by default.")] = None,
-    shard: Annotated[int, typer.Option(help="Which chain.", min=0)] = 0,
+    shard: Annotated[int, typer.Option(help="Which chain.", min=0, max=SHARD_MAX)] = 0,
 ) -> None:
     """Write a range of the ledger to a file. See docs/operations.md for the columns."""
     within = range_of(first, last)
     anonymiser = _anonymiser() if anonymised else None
-    reader = Ledger.open(ledger or from_environment().url, shard, read_only=True)
+    reader = Ledger.open(ledger or from_environment(shard=shard).url, shard, read_only=True)
     try:
         count = write(reader, target, form, within, kind=kind, anonymiser=anonymiser)
     finally:

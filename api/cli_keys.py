@@ -21,7 +21,7 @@ import typer
 from rich.table import Table
 
 from lexorder.api.service.roles import Role, Scope
-from lexorder.api.service.settings import from_environment
+from lexorder.api.service.settings import from_environment, made
 from lexorder.api.terminal import console
 from lexorder.engine.codes import nearest_name
 from lexorder.engine.errors import UsageError, shown
@@ -110,7 +110,7 @@ def _store(data_dir: Path | None, database: str | None) -> Iterator[KeyStore]:
 
     settings = from_environment(data_dir=data_dir, database=database)
     if not settings.database:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        made(settings.data_dir)
     opened = Database(settings.keys_url)
     try:
         opened.create()

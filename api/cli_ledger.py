@@ -18,7 +18,8 @@ import typer
 from lexorder.api.cli_export import export
 from lexorder.api.cli_retain import retain
 from lexorder.api.service.heads_task import KEY_FILE
-from lexorder.api.service.settings import from_environment
+from lexorder.api.service.settings import SHARD_MAX, from_environment
+from lexorder.engine.errors import UsageError, shown
 from lexorder.engine.ledger import audit, verify_ledger
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.heads import HeadLog, signing_key
@@ -32,7 +33,7 @@ app.command()(retain)
 Address = Annotated[
     str | None, typer.Option("--ledger", help="sqlite:////folder/file or postgresql://…; the service's by default.")
 ]
-Shard = Annotated[int, typer.Option(help="Which chain.", min=0)]
+Shard = Annotated[int, typer.Option(help="Which chain.", min=0, max=SHARD_MAX)]
 Heads = Annotated[Path | None, typer.Option("--heads", help="Folder of the signed heads; the service's by default.")]
 Key = Annotated[Path | None, typer.Option("--key", help="Public key; the one beside the heads by default.")]
 
@@ -48,7 +49,7 @@ def verify(
     """Recompute every hash and compare with the signed heads. Exit code 1 if anything is wrong."""
     signed, beside = audit.trusted_heads(_heads_folder(heads), shard)
     trusted = key or beside
-    with closing(_database(ledger)) as database:
+    with closing(Database(_address(ledger, shard), read_only=True)) as database:
         result = audit.audit(database, shard, signed, trusted, archive or ())
     for finding in result.findings:
         typer.echo(finding)
@@ -67,7 +68,7 @@ def prove(
 ) -> None:
     """Print the proof that a record is in the ledger; `verify_ledger.py` checks it."""
     signed, _ = audit.trusted_heads(_heads_folder(heads), shard)
-    reader = Ledger.open(_address(ledger), shard, read_only=True)
+    reader = Ledger.open(_address(ledger, shard), shard, read_only=True)
     try:
         typer.echo(audit.proof(reader, audit.record_about(reader, ref, kind), signed))
     finally:
@@ -82,7 +83,7 @@ def consistency(
     shard: Shard = 0,
 ) -> None:
     """Print the proof that the first A records were unchanged when there were B."""
-    reader = Ledger.open(_address(ledger), shard, read_only=True)
+    reader = Ledger.open(_address(ledger, shard), shard, read_only=True)
     try:
         typer.echo(audit.consistency(reader, old, new))
     finally:
@@ -98,9 +99,9 @@ def list_heads(
     sign: Annotated[bool, typer.Option("--sign", help="Sign what the ledger holds now, first.")] = False,
 ) -> None:
     """List the signed heads. Exit code 1 if a signature is wrong."""
-    folder = _heads_folder(heads)
+    folder = _heads_folder(heads, new=sign)
     if sign:
-        _sign(_address(ledger), shard, folder)
+        _sign(_address(ledger, shard), shard, folder)
     signed, beside = audit.trusted_heads(folder, shard)
     trusted = key or beside
     good = audit.signatures(signed, trusted) if trusted else []
@@ -120,13 +121,13 @@ def _sign(address: str, shard: int, folder: Path) -> None:
         reader.close()
 
 
-def _address(given: str | None) -> str:
-    return given or from_environment().url
+def _address(given: str | None, shard: int) -> str:
+    """The ledger named, or that of the service's shard: with SQLite each has a file of its own."""
+    return given or from_environment(shard=shard).url
 
 
-def _database(given: str | None) -> Database:
-    return Database(_address(given), read_only=True)
-
-
-def _heads_folder(given: Path | None) -> Path:
+def _heads_folder(given: Path | None, *, new: bool = False) -> Path:
+    """The folder of signed heads. Raises UsageError when one is named that is not there: nothing would be compared."""
+    if given is not None and not new and not given.is_dir():
+        raise UsageError("no-heads", f"--heads {shown(str(given))} is no folder")
     return given or from_environment().second_place

@@ -15,7 +15,7 @@ import typer
 
 from lexorder.api.service.export import range_of
 from lexorder.api.service.heads_task import KEY_FILE
-from lexorder.api.service.settings import from_environment
+from lexorder.api.service.settings import SHARD_MAX, from_environment
 from lexorder.engine.ledger.heads import signing_key
 from lexorder.engine.ledger.ledger import Ledger
 from lexorder.engine.ledger.record import instant
@@ -27,22 +27,23 @@ def retain(
     archive: Annotated[Path, typer.Option(help="Folder of the archives.", show_default=False)],
     apply: Annotated[bool, typer.Option("--apply", help="Do it; otherwise only say what would be done.")] = False,
     ledger: Annotated[str | None, typer.Option("--ledger", help="The service's by default.")] = None,
-    shard: Annotated[int, typer.Option(help="Which chain.", min=0)] = 0,
+    shard: Annotated[int, typer.Option(help="Which chain.", min=0, max=SHARD_MAX)] = 0,
 ) -> None:
     """Archive old records and empty them in the ledger. Stop the service first; see docs/operations.md."""
     from lexorder.api.service.retain import carry_out, plan
 
-    settings = from_environment()
+    settings = from_environment(shard=shard)
     writer = Ledger.open(ledger or settings.url, shard, read_only=not apply)
     try:
-        what = plan(writer, range_of(None, before))
+        what = plan(writer, range_of(None, before, last_flag="--before"))
         typer.echo(f"{what.stop - what.start} records, {what.start} up to {what.stop}, not included")
         if what.why:
             typer.echo(f"no more than that, because {what.why}")
         if apply:
             key = signing_key(settings.data_dir / KEY_FILE)
             count = carry_out(writer, what, archive, key, instant(datetime.now(UTC)))
-            typer.echo(f"{count} of them emptied; the archive is {archive / what.file(shard)}")
+            where = f"; the archive is {archive / what.file(shard)}" if what.stop > what.start else ""
+            typer.echo(f"{count} records emptied{where}")
         else:
             typer.echo("nothing was changed: --apply does it")
     finally:

@@ -3,7 +3,8 @@
 In: paths (CSV or JSON). Out: the snapshot and returns of a rebalance. Guaranteed: amounts are taken over exactly as
 written; a net asset value that is not given is holdings at the marks plus cash, exact. Refused, naming file, row and
 column (`SnapshotError`, `UsageError`): what `tabular.py` and `load_snapshot` refuse, a holding without a price, a price
-history with gaps. Before: `tabular.py`. After: `cli_rebalance.py`.
+history with gaps or not from old to new, a symbol twice among reference data. Before: `tabular.py`. After:
+`cli_rebalance.py`.
 
 Files, with the vocabulary's names as columns:
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,9 +126,10 @@ def _portfolio(file: Path, account: str) -> _Book:
     if len(cash) != 1:
         raise SnapshotError("missing-cash", str(file), f"needs one row `{CASH}` with the account's cash")
     # The cash row goes; the others keep their place, so that messages name the right one.
-    rows = tuple(row for row in table.rows if row.get("symbol") != CASH)
-    first = table.first + (1 if table.rows and table.rows[0].get("symbol") == CASH else 0)
-    return _Book({"id": account, "currency": "USD", "cash": cash[0]}, Table(file, table.columns, rows, first), [])
+    kept = [n for n, row in enumerate(table.rows) if row.get("symbol") != CASH]
+    rows, places = tuple(table.rows[n] for n in kept), tuple(table.first + n for n in kept)
+    facts = {"id": account, "currency": "USD", "cash": cash[0]}
+    return _Book(facts, Table(file, table.columns, rows, places=places), [])
 
 
 def _json_portfolio(file: Path, account: str) -> _Book:
@@ -189,9 +192,11 @@ class _Prices:
         self.history: pd.DataFrame | None = None
         self.rows: list[dict[str, Any]] = list(self.table.rows)
         if self.table.columns and self.table.columns[0] == "date":
+            _in_order(self.table)
             self.history = _numbers(self.table, "price", positive=True)
             self.rows = [{"symbol": s, "mark": self.table.rows[-1][s]} for s in self.history.columns]
-            self.table = Table(file, self.table.columns, tuple(self.rows), first=len(self.table.rows) + 1)
+            last = len(self.table.rows) - 1 + self.table.first  # all marks stand in the last row
+            self.table = Table(file, self.table.columns, tuple(self.rows), places=(last,) * len(self.rows))
         elif "symbol" not in self.table.columns or "mark" not in self.table.columns:
             raise SnapshotError("missing-column", str(file), "needs the columns `symbol` and `mark`, or `date` first")
 
@@ -222,7 +227,7 @@ def _instruments(
     prices: _Prices, reference: Table | None, account: dict[str, Any], time: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Instruments and market facts; reference data wins nothing over prices, it adds."""
-    known = {} if reference is None else {str(row.get("symbol")): row for row in reference.rows}
+    known = {} if reference is None else _by_symbol(reference)
     instruments, market = [], []
     for row in prices.rows:
         symbol = str(row.get("symbol"))
@@ -236,6 +241,17 @@ def _instruments(
         instruments.append(facts)
         market.append({"symbol": symbol, **conditions})
     return instruments, market
+
+
+def _by_symbol(reference: Table) -> dict[str, dict[str, Any]]:
+    """Reference data by symbol. Raises SnapshotError for a symbol that stands there twice: which row holds?"""
+    found: dict[str, dict[str, Any]] = {}
+    for n, row in enumerate(reference.rows):
+        symbol = str(row.get("symbol"))
+        if symbol in found:
+            raise SnapshotError("listed-twice", reference.place(n, "symbol"), "stands in another row already")
+        found[symbol] = row
+    return found
 
 
 def _signal(row: dict[str, Any], number: int, account: str) -> dict[str, Any]:
@@ -268,6 +284,22 @@ def _numbers(table: Table, what: str, *, positive: bool) -> pd.DataFrame:
     for n, row in enumerate(table.rows):
         rows.append([_cell(row.get(s), table.place(n, s), what, positive=positive) for s in symbols])
     return pd.DataFrame(rows, columns=symbols)
+
+
+def _in_order(table: Table) -> None:
+    """Nothing when each row is of a later day than the one before: the last one is taken for today's.
+
+    Raises SnapshotError.
+    """
+    before = date.min
+    for n, row in enumerate(table.rows):
+        try:
+            day = date.fromisoformat(str(row.get("date")))
+        except ValueError:
+            raise SnapshotError("bad-value", table.place(n, "date"), "is not a date, such as 2026-06-15") from None
+        if day <= before:
+            raise SnapshotError("not-in-order", table.place(n, "date"), "is not after the row above it: oldest first")
+        before = day
 
 
 def _cell(raw: Any, place: str, what: str, *, positive: bool) -> float:

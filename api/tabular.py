@@ -25,16 +25,21 @@ BYTES_MAX = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of a file; `first` is the line (CSV) or position (JSON) of the first row, for messages."""
+    """Rows of a file; `first` is the line (CSV) or position (JSON) of the first row, for messages.
+
+    `places` says it of each row, where rows were taken out.
+    """
 
     file: Path
     columns: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     first: int = 2
+    places: tuple[int, ...] = ()
 
     def place(self, row: int, column: str = "") -> str:
         """Where a cell stands, in words; `row` counts from 0."""
-        return f"{self.file}: row {row + self.first}" + (f", column `{column}`" if column else "")
+        number = self.places[row] if self.places else row + self.first
+        return f"{self.file}: row {number}" + (f", column `{column}`" if column else "")
 
 
 def read_bytes(file: Path) -> bytes:

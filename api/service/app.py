@@ -46,6 +46,7 @@ from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.service import Service
 from lexorder.api.service.sharding import Sharding
 from lexorder.api.service.watching import observer, watch_doors
+from lexorder.engine.errors import LexorderError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -85,7 +86,16 @@ class Application(FastAPI):
         if route is not None:
             await route(scope, receive, send)
             return
-        await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, _plainly(send) if scope["type"] == "lifespan" else send)
+
+
+def _plainly(send: Send) -> Send:
+    """The framework would tell the server a whole traceback of why it did not start; `serving.py` words it instead."""
+
+    async def told(message: MutableMapping[str, Any]) -> None:
+        await send({"type": message["type"]})
+
+    return told
 
 
 def create_app(service: Service) -> Application:
@@ -93,7 +103,11 @@ def create_app(service: Service) -> Application:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await service.start()
+        try:
+            await service.start()
+        except LexorderError as error:
+            service.failed = error
+            raise
         yield
         await service.stop()
 

@@ -74,16 +74,18 @@ class Range:
         return self.since <= record.at and (not self.until or record.at < self.until)
 
 
-def range_of(first: str | None, last: str | None) -> Range:
+def range_of(first: str | None, last: str | None, last_flag: str = "--to") -> Range:
     """The range `--from` and `--to` name: numbers, days (UTC) or times with their offset; the end is not included.
+
+    `last_flag` is what the caller calls `--to`.
 
     Raises:
         UsageError: `bad-range`.
     """
     start, since = _edge("--from", first)
-    stop, until = _edge("--to", last)
+    stop, until = _edge(last_flag, last)
     if (stop is not None and start is not None and stop < start) or (until and until < since):
-        raise UsageError("bad-range", "--to lies before --from")
+        raise UsageError("bad-range", f"{last_flag} lies before --from")
     return Range(start or 0, stop, since, until)
 
 
@@ -136,7 +138,7 @@ def created(target: Path) -> Iterator[Path]:
     Raises:
         UsageError: `file-exists`, `file-unwritable`.
     """
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = target.parent / f".{target.name}.{os.getpid()}"
     try:
         if target.exists():
             raise UsageError("file-exists", f"{shown(target.name)} is there already: an export never replaces a file")

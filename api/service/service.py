@@ -35,7 +35,7 @@ from lexorder.api.service.repeats import Repeats
 from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
-from lexorder.api.service.settings import Settings, feed_ages
+from lexorder.api.service.settings import Settings, feed_ages, made
 from lexorder.api.service.shards import shard_of
 from lexorder.api.service.traces import from_environment as traces_of_environment
 from lexorder.api.service.warming import warm
@@ -84,6 +84,7 @@ class Service:
         watch_monitor(self.metrics, self.monitor, lambda: self.floor)
         watch_heads(self.metrics, lambda: "" if self.heads is None else self.heads.problem)
         self.standing = False
+        self.failed: LexorderError | None = None
         self._warmed: Desk | None = None
         self.warming: asyncio.Task[int] | None = None
         self.warmers: list[Callable[[], object]] = []
@@ -93,7 +94,7 @@ class Service:
     @classmethod
     def open(cls, settings: Settings) -> Service:
         """Open ledger and keys. Raises LedgerError, UsageError, RuleFileError."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        made(settings.data_dir)
         own = settings.rules / "vocabulary.yaml"
         vocabulary = load_vocabulary(own) if own.is_file() else shipped_vocabulary()
         durability = "normal" if settings.ledger == "normal" else "full"

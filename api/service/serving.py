@@ -33,7 +33,8 @@ from lexorder.api.service.keys import KeyStore, first_key
 from lexorder.api.service.logs import configure
 from lexorder.api.service.peers import Peers, socket_of
 from lexorder.api.service.service import Service
-from lexorder.api.service.settings import PREFIX, Settings, unknown
+from lexorder.api.service.settings import PREFIX, Settings, made, unknown
+from lexorder.engine.errors import UsageError
 from lexorder.engine.ledger.database import Database
 
 log = structlog.get_logger("lexorder.serving")
@@ -47,16 +48,36 @@ AGAIN_S = 0.5
 
 def run(settings: Settings) -> None:
     """Serve until stopped. Raises LedgerError, UsageError, RuleFileError before the first request."""
+    _readable(settings)
     configure()
     logging.getLogger("alembic").setLevel(logging.WARNING)  # each of its plugins would announce itself
     for name, nearest in () if os.environ.get(WORKER) else unknown().items():
         log.warning("unknown-setting", variable=name, nearest=nearest)
     if settings.workers == 1:
-        _server(guarded(Service.open(settings)), settings).run()
+        _alone(Service.open(settings), settings)
     elif os.environ.get(WORKER):
         uvloop.run(_worker(settings))
     else:
         _supervise(settings)
+
+
+def _alone(service: Service, settings: Settings) -> None:
+    """One worker. Raises why it did not start."""
+    try:
+        _server(guarded(service), settings).run()
+    except SystemExit:
+        if service.failed is not None:
+            raise service.failed from None
+        raise
+
+
+def _readable(settings: Settings) -> None:
+    """Nothing when the files of TLS can be read, and a key has its certificate. Raises UsageError."""
+    if settings.tls_key and not settings.tls_certificate:
+        raise UsageError("bad-setting", f"{PREFIX}TLS_KEY needs {PREFIX}TLS_CERTIFICATE: nothing would be encrypted")
+    for flag, file in (("--tls-certificate", settings.tls_certificate), ("--tls-key", settings.tls_key)):
+        if file and not os.access(file, os.R_OK):
+            raise UsageError("file-unreadable", f"{flag} names no file that can be read")
 
 
 def _server(app: object, settings: Settings, *, uds: str | None = None, lifespan: str = "on") -> uvicorn.Server:
@@ -121,7 +142,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _supervise(settings: Settings) -> None:
     """Start the workers, start anew what dies, stop them together."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    made(settings.data_dir)
     database = Database(settings.keys_url)
     database.create()
     first_key(KeyStore(database), settings.data_dir, settings.admin_key)

@@ -37,7 +37,12 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
 }
 """What whole numbers may be."""
 
+SHARD_MAX = BOUNDS["shard"][1]
+
 ClockSource = Literal["snapshot", "wall", "feed"]
+Keeping = Literal["full", "normal", "off"]
+CHOICES: Mapping[str, tuple[str, ...]] = {"clock": get_args(ClockSource), "ledger": get_args(Keeping)}
+"""What words may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Settings:
     clock: ClockSource = "snapshot"
     tick_s: float = 1.0
     feed_ages: str = ""
-    ledger: Literal["full", "normal", "off"] = "full"
+    ledger: Keeping = "full"
     head_every_s: float = 10.0
     checkpoint_every: int = 100_000
     batch_max: int = 10_000
@@ -119,8 +124,21 @@ def from_environment(environ: Mapping[str, str] = os.environ, **flags: Any) -> S
     for name, (least, most) in BOUNDS.items():
         if not least <= getattr(settings, name) <= most:
             raise UsageError("bad-setting", f"{PREFIX}{name.upper()} must be from {least:,} to {most:,}")
+    for name, choices in CHOICES.items():  # a flag was not read by `_read`
+        if getattr(settings, name) not in choices:
+            raise UsageError("bad-setting", f"{PREFIX}{name.upper()} must be one of {', '.join(choices)}")
+    if settings.workers > 1 and settings.port + settings.workers > BOUNDS["port"][1]:
+        raise UsageError("bad-setting", f"{PREFIX}PORT leaves no ports above it for {settings.workers} workers")
     feed_ages(settings.feed_ages)
     return settings
+
+
+def made(folder: Path) -> None:
+    """The folder is there. Raises UsageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError("file-unwritable", f"{folder} cannot be made: {error.strerror}") from None
 
 
 def unknown(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -134,10 +152,8 @@ def unknown(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 def _read(name: str, kind: str, written: str) -> Any:
     readers: dict[str, Callable[[str], Any]] = {"Path": Path, "int": _whole, "float": _positive, "bool": _truth}
     try:
-        if kind == "ClockSource":
-            return _choice(written, get_args(ClockSource))
-        if kind.startswith("Literal"):
-            return _choice(written, ("full", "normal", "off"))
+        if name in CHOICES:
+            return _choice(written, CHOICES[name])
         return readers.get(kind, str)(written)
     except ValueError as error:
         raise UsageError("bad-setting", f"{PREFIX}{name.upper()} {error if error.args else 'is not usable'}") from None
