@@ -5,9 +5,10 @@ the account, or of none in particular, before and after the rules (skipped, scal
 the blended expected return of each name, and how large a holding or an order the rules allow. Guaranteed: exact
 fractions; every such signal is accounted for; factors multiply, caps take the least (DESIGN, reactions compose); names
 without a live signal expect the prior; a rule about the account acts on every name. Refused (`SnapshotError`): a signal
-on an unknown instrument, or without a return or confidence; (`RowsRefused`) a factor on an order's quantity, which a
-rebalance chooses itself, and a `then` rule about something no signal leads to. A rule that cannot be decided for want
-of a fact skips the signals it is about, in so many words: a signal must not pass a check that could not be made.
+on an unknown instrument, or without a return or confidence; (`RowsRefused`) what a rebalance cannot do, such as a halt
+or a factor on an order's quantity, and a `then` rule about something no signal leads to. A rule that cannot be decided
+for want of a fact skips the signals it is about, in so many words: a signal must not pass a check that could not be
+made.
 
 The blend of name *s* over its live signals *i*: `μ_s = size_s · Σ w_i (c_i r_i + (1 - c_i) prior) / Σ w_i`, with r
 the expected return, c the confidence after the rules, w = 3/2 for a strong signal and 1 otherwise, size the product
@@ -39,6 +40,9 @@ EVERYBODY = "NONE"
 
 LOOKED_AT = ("signal", "pair", "instrument", "market", "account")
 """What a `then` rule of phase signal may be about."""
+
+DONE = ("scale", "cap", "skip", "alert")
+"""What a signal rule may ask for; an alert is told with the reactions."""
 
 SIZE, CONFIDENCE, ORDERED = "position.after.quantity", "signal.confidence", "order.quantity"
 
@@ -99,7 +103,7 @@ def through_rules(
     chosen = [r for r in rules if Phase.SIGNAL in r.phases or r.derive]
     _refuse_unlooked(chosen)
     done = (react or agreed)(chosen, vocabulary, snapshot, account)
-    _refuse_scaled_orders(done.reactions)
+    _refuse_undone(done.reactions)
     rows = tuple(_row(signal, done, snapshot) for signal in snapshot.signals)
     sizes = _sizes(done.reactions, snapshot)
     volatile = {s for name, s, v, _ in done.derived if name == "market.regime" and v == "VOLATILE"}
@@ -233,8 +237,17 @@ def _refuse_unlooked(rules: Sequence[Rule]) -> None:
         raise RowsRefused(tuple(Refusal(r.id, r.for_each, why) for r in unseen))
 
 
-def _refuse_scaled_orders(reactions: Sequence[Reaction]) -> None:
-    asked = [r for r in reactions if r.kind == "scale" and r.argument("target") == ORDERED]
-    if asked:
-        why = "scales an order's quantity, which a rebalance chooses itself: scale `position.after.quantity`"
-        raise RowsRefused(tuple(Refusal(r.rule, r.subject, why) for r in asked))
+def _refuse_undone(reactions: Sequence[Reaction]) -> None:
+    """What a rebalance cannot do for a rule must not pass for done."""
+    undone = [Refusal(r.rule, r.subject, why) for r in reactions if (why := _undone(r))]
+    if undone:
+        raise RowsRefused(tuple(undone))
+
+
+def _undone(reaction: Reaction) -> str:
+    """Why a rebalance cannot do what a reaction asks for; nothing where it can."""
+    if reaction.kind not in DONE:
+        return f"asks for `{reaction.kind}`, which is no matter of signals: leave it to rules of phase monitor"
+    if reaction.kind == "scale" and reaction.argument("target") == ORDERED:
+        return "scales an order's quantity, which a rebalance chooses itself: scale `position.after.quantity`"
+    return ""

@@ -111,6 +111,29 @@ def test_a_factor_on_the_order_is_refused_with_what_to_write_instead():
         reported(one("signal", "scale: {target: order.quantity, factor: 50%}"))
 
 
+@pytest.mark.parametrize(
+    ("deed", "kind"),
+    [
+        ("halt: {for: 5 min}", "halt"),
+        ("set: {trading_state: REDUCING}", "set"),
+        ("exit: {fraction: 50%}", "exit"),
+        ("reduce: {to: 5}", "reduce"),
+        ("cancel: working_orders", "cancel"),
+    ],
+)
+def test_what_is_no_matter_of_signals_is_refused_once_it_is_asked_for(deed, kind):
+    with pytest.raises(RowsRefused, match=f"asks for `{kind}`.*phase monitor"):
+        reported(one("instrument", deed))
+    calm = reported(one("instrument", deed, when="instrument.mark > 1_000"))
+    assert calm.reactions == (), "a rule that does not fire stops nobody"
+
+
+def test_an_alert_is_told_and_changes_nothing():
+    found = reported(one("signal", "alert: critical"))
+    assert [r.kind for r in found.reactions] == ["alert", "alert"]
+    assert found.expected == reported("").expected
+
+
 # ---- whose signals ---------------------------------------------------------------------------------------------------
 
 
