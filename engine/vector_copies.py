@@ -139,7 +139,7 @@ class Copy:
             self._tagged.add(key)
         self.fills.told(changed)
         known = self._things(Level.ACCOUNT, key, changed, self._owners)
-        return known and ("account.currency" not in changed or self.tables.one_currency == self.tables.was_one)
+        return known and ("account.currency" not in changed or self.tables.currencies == self.tables.began_with)
 
     def _single(self, changed: frozenset[str]) -> bool:
         self.tables.touch_single(changed)

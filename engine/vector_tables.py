@@ -145,7 +145,7 @@ class Tables:
         self.words: dict[str, int] = {}
         self.amounts: dict[str, dict[str, int]] = {}
         self._key_words: dict[Level, dict[str, int]] = {}
-        self.was_one = self.one_currency
+        self.began_with = self.currencies
         self.single_version = 0
         self._single: dict[tuple[Any, ...], Held] = {}
         self._was_old: dict[str, vc.Flags] = {}
@@ -164,9 +164,14 @@ class Tables:
             table.grow()
 
     @property
+    def currencies(self) -> frozenset[object]:
+        """The moneys in which accounts count now."""
+        return frozenset(facts.get("account.currency") for facts in self.live.snapshot.accounts.values())
+
+    @property
     def one_currency(self) -> bool:
         """Whether all accounts count in the same money: a rate then depends on the instrument alone."""
-        return len({facts.get("account.currency") for facts in self.live.snapshot.accounts.values()}) <= 1
+        return len(self.currencies) <= 1
 
     def word(self, text: str) -> int:
         """The code of a text."""
