@@ -126,6 +126,7 @@ BOOK = rules(
     "rule: listed\ntitle: T\nrequire: order.symbol not in lists.restricted",
     "rule: seat\ntitle: T\nrequire: order.strategy.repeated_executions <= 3",
     "rule: rich\ntitle: T\nrequire: account.nav >= 10",
+    "rule: near\ntitle: T\nrequire: order.price <= 2 * instrument.mark",
 )
 
 
@@ -208,7 +209,8 @@ class TestBlocks:
                 pair.apply(InstrumentChanged("ACME", {"instrument.mark_time": moment}))
             pair.apply(SingleChanged({"clock.now": now + timedelta(minutes=minutes)}))
             keys = pair.agree(order()).keys
-            assert ("weight" in {rule for rule, _, _ in keys}) == (minutes in (16, 32) and not fresh)
+            unknown = {"weight", "near"} if minutes in (16, 32) and not fresh else set()
+            assert {rule for rule, _, _ in keys} == unknown
 
 
 class TestSubjects:
@@ -238,8 +240,11 @@ class TestSubjects:
         [InstrumentChanged("ACME", {"instrument.issuer": ""}), InstrumentSet("ACME", {"instrument.mark": Fraction(9)})],
         ids=["empty", "gone"],
     )
-    def test_a_name_without_a_group_is_undecided_for_nobody(self, event):
-        pair = Pair(simple("sum(position.after.quantity) <= 0", "issuer"))
+    @pytest.mark.parametrize("text", ["sum(position.after.quantity) <= 0", "sum(order.quantity) <= 50"])
+    def test_a_name_without_a_group_is_undecided_for_nobody(self, event, text):
+        """Also when the rule reads nothing but the order."""
+        pair = Pair(simple(text, "issuer"))
         pair.agree(order())
         pair.apply(event)
         assert {(s, status.value) for _, s, status in pair.agree(order()).keys} == {("", "undecided")}
+        assert pair.alone() == set(), "by itself CLIPS says nothing of it"
