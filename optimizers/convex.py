@@ -23,6 +23,8 @@ from scipy import sparse
 from lexorder.optimizers.conic import ConicForm, Proposal, Relaxation
 from lexorder.optimizers.refusals import ProposalError
 
+SOLVERS = ("clarabel", "cvxpy")
+
 COMPILED_MAX = 8
 """Compiled CVXPY problems kept, least recently used first out."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 from lexorder.engine.certificate import Objective, Problem, Row
@@ -37,6 +38,8 @@ from lexorder.optimizers.signals import SignalReport, through_rules
 from lexorder.optimizers.solve import Conflict, Settings, Solution, solve
 from lexorder.optimizers.universe import Trading, account_fact, board_of, value_of_share
 
+MODELS = ("factors", "shrinkage")
+
 ROUNDS_MAX = 5
 """Times the rest is solved again after orders were refused."""
 
@@ -48,7 +51,7 @@ class Aims:
     `cost`: fraction of the traded value expected to be lost. `regime`: volatility multiplier of names in a volatile
     regime. `model`: `factors` (principal components) or `shrinkage` (PyPortfolioOpt's Ledoit-Wolf in factor form).
     `prior`: expected return over the periods of a name without a live signal, exact. Floats: an estimate,
-    which never decides.
+    which never decides. Refused (`ModelError`): another model, periods or a multiplier that are not above 0.
     """
 
     aversion: float = 15.0
@@ -57,6 +60,12 @@ class Aims:
     regime: float = 1.5
     model: str = "factors"
     prior: Fraction = Fraction(0)
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ModelError(f"the model must be one of {', '.join(MODELS)}")
+        if not (0 < self.periods < inf and 0 < self.regime < inf):
+            raise ModelError("periods and the regime's multiplier must be finite and above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +200,9 @@ def objective_of(board: Board, signals: SignalReport, request: Request) -> Objec
 
 
 def risk_of(request: Request, symbols: list[str]) -> FactorModel:
-    """The factor model per period of the listed names. Raises ModelError naming a symbol without history."""
+    """The factor model per period of the listed names. Raises ModelError, naming a symbol without history."""
     if isinstance(request.returns, FactorModel):
-        return request.returns
+        return _fitting(request.returns, len(symbols))
     absent = [s for s in symbols if s not in request.returns.columns]
     if absent:
         raise ModelError(f"the returns history has no column for {', '.join(absent[:5])}")
@@ -201,6 +210,18 @@ def risk_of(request: Request, symbols: list[str]) -> FactorModel:
     if request.aims.model == "shrinkage":
         return shrunk_factors(history, min(5, len(symbols)))
     return statistical_factors(history)
+
+
+def _fitting(model: FactorModel, names: int) -> FactorModel:
+    """A given model, once it is one of these names: numpy would stretch a single column over all of them."""
+    import numpy as np
+
+    if model.loadings.shape[1:] != (names,) or model.idiosyncratic.shape != (names,):
+        raise ModelError(f"the risk model must have {names} names")
+    finite = np.isfinite(model.loadings).all() and np.isfinite(model.idiosyncratic).all()
+    if not finite or (model.idiosyncratic < 0).any():
+        raise ModelError("a risk model must be finite, and its variances not negative")
+    return model
 
 
 def independent(names: int, volatility: float) -> FactorModel:

@@ -27,12 +27,13 @@ from lexorder.engine.certificate import (
     Safe,
     Wave,
 )
+from lexorder.engine.errors import UsageError
 from lexorder.engine.verify import verify
 from lexorder.optimizers.bound import bound
 from lexorder.optimizers.choose import Route, choose
 from lexorder.optimizers.conic import Proposal
 from lexorder.optimizers.conic import Relaxation as Continuous
-from lexorder.optimizers.convex import propose
+from lexorder.optimizers.convex import SOLVERS, propose
 from lexorder.optimizers.discrete import improved
 from lexorder.optimizers.functiontable import Ints
 from lexorder.optimizers.infeasible import FoundHoldings, minimal, prove
@@ -64,6 +65,7 @@ class Settings:
     `route`: `auto`, or one of `convex`, `milp`, `z3` to force a path.
     `relax`: whether a conflict reports, row by row, the smallest relaxation that cures it.
     `solver`: who solves the continuous program, `clarabel` (called directly) or `cvxpy`.
+    Refused (`UsageError` `bad-setting`): another solver, negative seconds or NaN, no waves.
     """
 
     seconds: float = 10.0
@@ -72,6 +74,12 @@ class Settings:
     route: str = "auto"
     relax: bool = True
     solver: str = "clarabel"
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise UsageError("bad-setting", f"the solver must be one of {', '.join(SOLVERS)}")
+        if not (self.seconds >= 0 and self.waves_max >= 1):
+            raise UsageError("bad-setting", "seconds must not be negative, and there must be a wave")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ In: a snapshot, an account, and how orders are to be written (`Trading`). Out: a
 for every name. Guaranteed: limit prices are the mark moved by the band, on the instrument's tick, exact; a long holding
 is never sold through zero, a short one never bought through; quantity and price of an order are within the bounds of
 the vocabulary; a name with a working order, without a mark, or asked to stay is not traded. Refused (`SnapshotError`):
-an unknown account, holdings in parts of a share. Why limit orders: rules on cash and notional then use a price that is
-known before the order goes. Before: `board.py`. After: `rows.py`, `rebalance.py`.
+an unknown account, holdings in parts of a share; (`UsageError` `bad-setting`) a way of writing orders that makes none.
+Why limit orders: rules on cash and notional then use a price that is known before the order goes. Before: `board.py`.
+After: `rows.py`, `rebalance.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor, gcd, lcm, prod
 
-from lexorder.engine.errors import SnapshotError
+from lexorder.engine.errors import SnapshotError, UsageError
 from lexorder.engine.judge import derivations
 from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
@@ -49,6 +50,10 @@ class Trading:
     most: Mapping[str, Fraction] = field(default_factory=dict)
     ordered: Mapping[str, Fraction] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not (self.tick > 0 and 0 <= self.band < 1 and self.fee >= 0 and self.cap >= 0):
+            raise UsageError("bad-setting", "a tick is above 0, a band from 0 to below 1, fee and cap are not negative")
+
 
 def board_of(
     snapshot: Snapshot, vocabulary: Vocabulary, account: str, rules: Sequence[Rule], trading: Trading
@@ -56,6 +61,9 @@ def board_of(
     """The board of every instrument of a snapshot as `account` may trade it."""
     if account not in snapshot.accounts:
         raise SnapshotError("unknown-account", "accounts", f"has no account {account}")
+    times = vocabulary.names["order.time_in_force"].unit.values
+    if trading.time_in_force not in times:
+        raise UsageError("bad-setting", f"the time in force is one of {', '.join(sorted(times))}")
     bare = project(snapshot, vocabulary, account, ())
     working = {str(w["working_order.symbol"]) for w in bare.working}
     symbols = sorted({*snapshot.instruments, *bare.positions})

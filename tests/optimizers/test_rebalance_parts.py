@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lexorder.engine.errors import SolverError
+from lexorder.engine.errors import SolverError, UsageError
 from lexorder.engine.facts import load_snapshot
 from lexorder.optimizers import rebalance as module
 from lexorder.optimizers.board import Board
@@ -32,7 +32,7 @@ from lexorder.optimizers.release import Released, release
 from lexorder.optimizers.risk_models import FactorModel
 from lexorder.optimizers.rows import Refusal
 from lexorder.optimizers.signals import SignalReport
-from lexorder.optimizers.solve import solve
+from lexorder.optimizers.solve import Settings, solve
 from lexorder.optimizers.universe import Trading, board_of
 from tests.optimizers.generated import ACCOUNT, NOW, VOCABULARY
 from tests.optimizers.test_rebalance import CAP, asked, done
@@ -140,6 +140,53 @@ def test_a_name_in_a_volatile_regime_has_its_volatility_multiplied():
     assert float(curvature(calm, 1)) == pytest.approx(4 * 0.0004 * 1e-4, rel=1e-5)
     assert float(curvature(wild, 1) / curvature(calm, 1)) == pytest.approx(9.0, rel=1e-5)
     assert float(curvature(wild, 0) / curvature(calm, 0)) == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "magic"},
+        {"model": "Factors"},
+        {"periods": 0.0},
+        {"periods": -1.0},
+        {"periods": float("nan")},
+        {"periods": float("inf")},
+        {"regime": 0.0},
+        {"regime": float("nan")},
+    ],
+)
+def test_aims_that_make_no_sense_are_refused(change):
+    with pytest.raises(ModelError) as refused:
+        Aims(**change)
+    assert refused.value.code == "model-input"
+
+
+@pytest.mark.parametrize(
+    ("loadings", "variances", "words"),
+    [
+        (np.zeros((1, 1)), np.ones(1), "must have 2 names"),  # numpy would stretch it
+        (np.zeros((1, 3)), np.ones(3), "must have 2 names"),
+        (np.zeros((1, 2)), np.ones(1), "must have 2 names"),
+        (np.zeros(2), np.ones(2), "must have 2 names"),
+        (np.full((1, 2), np.nan), np.ones(2), "must be finite"),
+        (np.zeros((1, 2)), np.array([1.0, np.inf]), "must be finite"),
+        (np.zeros((1, 2)), np.array([1.0, -1e-9]), "not negative"),
+    ],
+)
+def test_a_risk_model_of_other_names_or_no_figures_is_refused(loadings, variances, words):
+    request = replace(asked(CAP, small(0, 0), A="0.05"), returns=FactorModel(loadings, variances))
+    with pytest.raises(ModelError, match=words):
+        rebalance(request)
+
+
+@pytest.mark.parametrize(
+    "change", [{"solver": "gurobi"}, {"seconds": -1.0}, {"seconds": float("nan")}, {"waves_max": 0}]
+)
+def test_budgets_that_make_no_sense_are_refused(change):
+    with pytest.raises(UsageError) as refused:
+        Settings(**change)
+    assert refused.value.code == "bad-setting"
+    assert "gurobi" not in refused.value.message, "what was asked for is not repeated"
 
 
 # ---- rounds ----------------------------------------------------------------------------------------------------------

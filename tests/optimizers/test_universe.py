@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lexorder.engine.errors import SnapshotError
+from lexorder.engine.errors import SnapshotError, UsageError
 from lexorder.engine.evaluate import Point, value
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.quantity import exact
@@ -101,10 +101,33 @@ def test_an_order_on_a_coarse_tick_is_approved_by_the_rule_that_asks_for_it():
     assert result.left_out == ()
 
 
-def test_a_band_of_everything_still_asks_for_a_tick():
-    trading = Trading(band=Fraction(1))
-    assert limit_price(Fraction(10), "sell", trading) == trading.tick
-    assert limit_price(Fraction(10), "sell_short", trading) == trading.tick
+def test_a_band_of_nearly_everything_still_asks_for_a_tick():
+    trading = Trading(band=Fraction(9_999, 10_000))
+    assert limit_price(Fraction(1), "sell", trading) == trading.tick
+    assert limit_price(Fraction(1), "sell_short", trading) == trading.tick
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tick": Fraction(0)},
+        {"tick": Fraction(-1, 100)},
+        {"band": Fraction(1)},
+        {"band": Fraction(-1, 10**9)},
+        {"fee": Fraction(-1, 100)},
+        {"cap": Fraction(-1)},
+    ],
+)
+def test_a_way_of_trading_that_makes_no_sense_is_refused(change):
+    with pytest.raises(UsageError, match="a tick is above 0") as refused:
+        Trading(**change)
+    assert refused.value.code == "bad-setting"
+
+
+def test_a_time_in_force_that_is_none_is_refused_before_anything_is_solved():
+    with pytest.raises(UsageError, match="one of CLS, DAY, FOK, GTC, GTD, IOC, OPG") as refused:
+        board(small(1), time_in_force="day")
+    assert refused.value.code == "bad-setting"
 
 
 # ---- how far ---------------------------------------------------------------------------------------------------------
