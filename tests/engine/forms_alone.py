@@ -33,10 +33,10 @@ PLAIN = (Status.PASS, Status.NOT_APPLICABLE)
 
 
 @contextmanager
-def _overheard(codes: Sequence[Code]) -> Iterator[list[set[int]]]:
+def overheard(vector: VectorBook) -> Iterator[list[set[int]]]:
     """What each form clears, by the places of the orders, while this lasts."""
     heard: list[set[int]] = [set(), set()]
-    clear = vector_book._clear
+    clear, codes = vector_book._clear, vector.book.current().codes
 
     def told(code: Code, frame: Frame, step: int) -> Flags:
         found = clear(code, frame, step)
@@ -52,7 +52,7 @@ def _overheard(codes: Sequence[Code]) -> Iterator[list[set[int]]]:
 def alone(vector: VectorBook, orders: Sequence[Mapping[str, Any]]) -> list[list[bool]]:
     """For each form which orders it clears."""
     numbered = [{**o, "id": f"O{n}"} for n, o in enumerate(orders)]
-    with _overheard(vector.book.current().codes) as heard:
+    with overheard(vector) as heard:
         vector.cleared(cases.columns(numbered))
     return [[n in found for n in range(len(orders))] for found in heard]
 
