@@ -96,6 +96,18 @@ class TestReach:
         with pytest.raises(f.WideError):
             f.reach(items, {"x": (0, MAX)})
 
+    @pytest.mark.parametrize(
+        ("op", "items"),
+        [("+", (MAX, 1, -1)), ("-", (-MAX, 1, -1)), ("*", (MAX, 2, 0)), ("+", (1, MAX, -5)), ("-", (0, MAX, 2, -9))],
+    )
+    def test_a_step_on_the_way_counts_where_the_end_would_fit(self, op, items):
+        node = f.Apply(op, tuple(map(f.Int, items)))
+        with pytest.raises(f.WideError):
+            f.reach(node, {})
+        near = f.Apply(op, tuple(f.Int(n // 2 if abs(n) == MAX else n) for n in items))
+        low, high = f.reach(near, {})
+        assert low == high
+
     def test_a_product_of_negative_numbers(self):
         assert f.reach(f.times(X, Y), {"x": (-3, 2), "y": (-5, 4)}) == (-12, 15)
 
