@@ -55,7 +55,10 @@ SOUGHT = re.compile(r"/v1/(orders/[^/]+/override|overrides/[^/]+(/\w+)?|rebalanc
 EVENTS = "/events"
 """The end of the path of an answer that comes bit by bit, and is handed on so."""
 
-BY_ID = re.compile(r"/v1/decisions/(\d{1,3})-\d+(\.\d+)?")
+NUMBER = re.compile(r"[0-9]{1,3}")
+"""Of a worker. Not `isdigit`: `²` is a digit, and no number."""
+
+BY_ID = re.compile(r"/v1/decisions/([0-9]{1,3})-[0-9]+(\.[0-9]+)?")
 
 
 class Sharding:
@@ -112,7 +115,7 @@ class Sharding:
         """The one shard that must answer. Raises Problem 404 for one that is not there."""
         if method == "GET" and "shard" in query:
             named = query["shard"][0]
-            if not named.isdigit() or int(named) >= self.count:
+            if not NUMBER.fullmatch(named) or int(named) >= self.count:
                 raise Problem(404, "unknown-shard", f"Shards are 0 to {self.count - 1}.")
             return int(named)
         found = BY_ID.fullmatch(path)
