@@ -21,8 +21,11 @@ HIGH = 15
 
 
 def a_convex_function(random: Random) -> Function:
-    """A sum of costs around holdings, distances and a line; kinks at the same place add up."""
-    parts = [Function.around(random.randint(-6, 6), random.randint(0, 4), random.randint(0, 4)) for _ in range(3)]
+    """A sum of costs around holdings, hinges between two holdings, and a line; kinks at the same place add up."""
+    parts = [Function.around(random.randint(-6, 6), random.randint(0, 4), random.randint(0, 4)) for _ in range(2)]
+    slope, at = random.randint(1, 5), random.randint(-6, 6)
+    there = random.randint(0, slope)  # its value at the first holding beyond the kink
+    parts.append(Function.threshold(at, (0, 0, 0), (there - slope * at, slope, 0)))
     total = Function.linear(random.randint(-5, 5), random.randint(-9, 9))
     for part in parts:
         total = total.plus(part)

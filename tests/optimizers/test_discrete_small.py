@@ -10,7 +10,7 @@ import pytest
 from lexorder.engine.certificate import Clause, Function, Name, Objective, Problem, Row
 from lexorder.optimizers import discrete
 from lexorder.optimizers.discrete import improved
-from lexorder.optimizers.lots import accepts
+from lexorder.optimizers.lots import Bench, accepts
 from lexorder.optimizers.milp import Scope
 from lexorder.optimizers.objective import ObjectiveTable
 from lexorder.optimizers.refusals import ProposalError
@@ -74,6 +74,15 @@ def test_where_a_step_finds_nothing_the_holdings_come_back_polished(failure, mon
 
     monkeypatch.setattr(discrete, failure, fail)
     assert better(either(), (1,)) == (3,), "single units still improve"
+
+
+def test_polishing_that_ends_outside_is_undone(monkeypatch):
+    def astray(bench: Bench) -> None:
+        bench.x = [5]
+
+    monkeypatch.setattr(discrete, "polish", astray)
+    monkeypatch.setattr(discrete, "whole_units", lambda *_, **__: None)
+    assert better(either(), (1,)) == (1,), "five is between the alternatives"
 
 
 def test_a_proposal_the_exact_check_refuses_is_not_taken(monkeypatch):
