@@ -192,6 +192,8 @@ class TestUnfitting:
             (AccountChanged("A", {"account.nav": Fraction(1, 7 * 10**9)}), {"weight", "sector", "cash"}),
             (AccountChanged("A", {"account.nav": Fraction(10**30)}), {"weight", "sector", "cash"}),
             (Fill("A", "ACME", "buy", Fraction(1, 2), Fraction(0)), {"weight", "cash", "margin"}),
+            (Fill("A", "BETA", "buy", Fraction(10**20), Fraction(0)), {"margin", "held", "share", "steps"}),
+            (Fill("A", "ACME", "sell", Fraction(10**20), Fraction(0)), {"weight", "margin", "held", "share"}),
             (InstrumentChanged("ACME", {"instrument.mark_time": worlds.NOW - timedelta(minutes=16)}), {"weight"}),
         ],
         ids=str,
