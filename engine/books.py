@@ -237,7 +237,7 @@ class Books:
             return Subject(kind, symbol, seen.positions.get(symbol) or flat(seen.account, symbol))
         facts = seen.snapshot.instruments.get(symbol, {})
         groups = seen.vocabulary.entities[kind].groups
-        return Subject(kind, str(facts.get(groups, ""))) if groups else Subject(kind, symbol, facts)
+        return Subject(kind, str(facts.get(groups) or "")) if groups else Subject(kind, symbol, facts)
 
     # ---- refreshing --------------------------------------------------------------------------------
 

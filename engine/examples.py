@@ -80,7 +80,7 @@ def _everything(entity: str, seen: Projection) -> tuple[Subject, ...]:
         return tuple(Subject(entity, symbol, facts) for symbol, facts in snapshot.instruments.items())
     groups = seen.vocabulary.entities[entity].groups
     if groups:
-        keys = sorted({str(facts.get(groups, "")) for facts in snapshot.instruments.values()})
+        keys = sorted({str(facts.get(groups) or "") for facts in snapshot.instruments.values()})
         return tuple(Subject(entity, key) for key in keys)
     if entity in {"trader", "strategy"}:
         table = snapshot.traders if entity == "trader" else snapshot.strategies

@@ -114,7 +114,7 @@ def _from_symbols(entity: str, projection: Projection, symbols: Iterable[str]) -
     if entity in NAMED:
         return tuple(Subject(entity, s, instruments.get(s, {})) for s in wanted)
     groups = projection.vocabulary.entities[entity].groups
-    keys = {str(instruments.get(s, {}).get(groups, "")) for s in wanted}
+    keys = {str(instruments.get(s, {}).get(groups) or "") for s in wanted}
     return tuple(Subject(entity, key) for key in sorted(keys))
 
 

@@ -377,7 +377,7 @@ class Tables:
             return Subject(kind, key, seen.snapshot.records(kind, key) or {})
         facts = seen.snapshot.instruments.get(symbol, {})
         groups = seen.vocabulary.entities[kind].groups
-        return Subject(kind, str(facts.get(groups, ""))) if groups else Subject(kind, symbol, facts)
+        return Subject(kind, str(facts.get(groups) or "")) if groups else Subject(kind, symbol, facts)
 
 
 def facts_of(tables: Tables, level: Level, key: str) -> Facts:

@@ -348,7 +348,7 @@ class Rows:
         if kind in NAMED:
             return symbol
         groups = self.live.vocabulary.entities[kind].groups
-        return str(self.live.instruments.get(symbol, {}).get(groups, ""))
+        return str(self.live.instruments.get(symbol, {}).get(groups) or "")
 
     def off_rules(self, off: Iterable[int]) -> frozenset[str]:
         """The rules that take the exact verdict when these variants are switched off."""
