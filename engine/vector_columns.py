@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INT64 = 2**63 - 1
-"""The largest magnitude admitted, as in `bounds.py`."""
+"""The largest magnitude admitted; the one below its negative is left out so that negation is safe too."""
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
