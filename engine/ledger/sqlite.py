@@ -81,7 +81,7 @@ class SqliteStore:
                 self._insert(records)
             else:
                 self._transaction(records, nodes)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._failed(error) from None
         self._check_files(after=True)
         if self._checkpoints.error is not None:  # the disk began to fail while this was written to it
@@ -102,7 +102,7 @@ class SqliteStore:
             values += (r.seq, r.kind, r.at, r.ref, r.account, r.body, r.prev, r.hash)
         self._connection.execute(_statement(self._shard, len(records)), values)
 
-    def _failed(self, error: sqlite3.Error) -> LedgerError:
+    def _failed(self, error: sqlite3.Error | OSError) -> LedgerError:
         """The error to report; a transaction left open is rolled back."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
         try:

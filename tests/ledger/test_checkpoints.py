@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 import threading
@@ -156,9 +158,44 @@ def test_a_copy_of_a_file_that_is_gone_fails_the_next_commit(on_disk, path):
     copies.wrote(4000, 0)
     assert copies._thread is not None
     copies._thread.join(WAIT_S)
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises((sqlite3.Error, OSError)):
         copies.finish(on_disk._store._connection)
     copies.close()
+
+
+def test_a_sync_of_the_database_that_fails_fails_the_next_commit(on_disk, monkeypatch):
+    monkeypatch.setattr(checkpoints, "RECORDS", 5)
+    fill(on_disk, 1)
+
+    def failing(_file):
+        raise OSError(errno.EIO, "the disk is gone")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    write(on_disk, 5)
+    copies = copies_of(on_disk)
+    assert copies._thread is not None
+    copies._thread.join(WAIT_S)
+    told = Told()
+    record = append(on_disk, told, "R")
+    with pytest.raises(LedgerError) as found:
+        on_disk.wait(record.seq, WAIT_S)
+    assert found.value.code == "ledger-unknown"
+    assert told.durable == []
+    monkeypatch.undo()
+    on_disk.recover()
+    assert len(list(on_disk.read())) == on_disk.committed >= 5
+
+
+def test_a_file_is_opened_once_and_stays_open(on_disk, path):
+    """Closing it would take the locks of every connection of this process away."""
+    fill(on_disk, 1)
+    file = checkpoints._opened(path)
+    copies = Checkpoints(path)
+    copies.wrote(4000, 0)
+    assert copies._copied.wait(WAIT_S)
+    copies.close()
+    assert checkpoints._opened(path) == file
+    assert os.fstat(file).st_ino == path.stat().st_ino
 
 
 def test_closing_ends_the_thread_and_leaves_one_file(on_disk, path, monkeypatch):

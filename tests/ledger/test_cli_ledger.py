@@ -60,9 +60,16 @@ def test_a_changed_ledger_is_not(place, url, damage, words):
 
 
 def test_without_heads_it_says_what_that_means(place, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
     done = run("verify", "--heads", str(tmp_path / "elsewhere"))
     assert done.exit_code == 0
     assert "without signed heads" in done.output
+
+
+def test_heads_that_are_named_must_be_there(place, tmp_path):
+    done = run("verify", "--heads", str(tmp_path / "nowhere"))
+    assert done.exit_code != 0
+    assert "no-heads" in str(done.exception)
 
 
 def test_heads_by_another_key_are_not_believed(place, tmp_path):

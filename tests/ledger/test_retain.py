@@ -457,7 +457,7 @@ def test_the_command_archives_and_verify_takes_the_archive(address, tmp_path):
     assert run("heads", "--sign", *common, data=tmp_path).exit_code == 0
     answer = run("retain", "--before", "2026-11-06", "--archive", tmp_path / "a", "--apply", *common, data=tmp_path)
     assert answer.exit_code == 0, answer.output
-    assert answer.stdout.splitlines()[1].startswith("20 of them emptied; the archive is ")
+    assert answer.stdout.splitlines()[1].startswith("20 records emptied; the archive is ")
     archive = tmp_path / "a" / "records-0-0-30.jsonl"
     assert run("verify", *common, data=tmp_path).exit_code == 1
     answer = run("verify", *common, "--archive", archive, data=tmp_path)
