@@ -55,7 +55,7 @@ class RuleBook:
         Without `vocabulary`, that of the first folder is used.
 
         Raises:
-            RuleFileError: with every problem in every file; nothing is loaded then.
+            RuleFileError: with every problem in every file; nothing is loaded then. `no-rules` when there is none.
         """
         listed = [Path(paths)] if isinstance(paths, Path | str) else [Path(p) for p in paths]
         words = vocabulary or load(_vocabulary_beside(listed))
@@ -64,7 +64,8 @@ class RuleBook:
         for path in rule_files(listed):
             with findings.catching():
                 roots.extend(filter(None, [read(path)]))
-        return cls._built(roots, words, findings)
+        where = listed[0].as_posix() if listed else ""
+        return cls._built(roots, words, findings)._with_rules(where)
 
     @classmethod
     def of(cls, text: str, vocabulary: Vocabulary, file: str = "rules.yaml") -> RuleBook:
@@ -81,14 +82,20 @@ class RuleBook:
         """The rule book of several YAML texts, by the names that findings shall give their files.
 
         Raises:
-            RuleFileError: with every problem in every file.
+            RuleFileError: with every problem in every file; `no-rules` when there is none.
         """
         findings = Findings()
         roots: list[Node] = []
         for name, text in files.items():
             with findings.catching():
                 roots.extend(filter(None, [nodes(text, name)]))
-        return cls._built(roots, vocabulary, findings)
+        return cls._built(roots, vocabulary, findings)._with_rules(next(iter(files), ""))
+
+    def _with_rules(self, where: str) -> RuleBook:
+        """This book. Raises RuleFileError when nothing is in it: a wrong path must not approve every order."""
+        if not self.versions:
+            refuse("no-rules", "there is no rule here, and a book without rules approves everything", Span(where, 1, 1))
+        return self
 
     @classmethod
     def _built(cls, roots: list[Node], vocabulary: Vocabulary, findings: Findings) -> RuleBook:

@@ -107,14 +107,12 @@ def test_every_file_is_linted_and_every_finding_printed(folder: Path):
     [b"", b"\xff\xfe", b"- rule: [", b"a: &x 1\nb: *x\n", b"!!python/object:x {}", b"\x00", b"- 5\n", b"just words"],
     ids=["empty", "not text", "open", "anchor", "tag", "zero byte", "number", "words"],
 )
-def test_files_that_are_no_rules_have_a_place_or_no_rules(tmp_path: Path, content: bytes):
+def test_files_that_are_no_rules_have_a_place(tmp_path: Path, content: bytes):
     (tmp_path / "x.yaml").write_bytes(content)
     ended = command("rules", "lint", tmp_path)
-    if content:
-        assert ended.code == 1
-        assert all(FINDING.fullmatch(line) for line in ended.out.splitlines())
-    else:
-        assert ended.out == "0 rules in 1 file: no findings\n"
+    assert ended.code == 1
+    assert ended.out
+    assert all(FINDING.fullmatch(line) for line in ended.out.splitlines())
 
 
 def test_no_findings_are_counted(folder: Path):

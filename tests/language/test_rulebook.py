@@ -312,11 +312,22 @@ def test_no_file_and_no_vocabulary(tmp_path, words):
         RuleBook.load(tmp_path)
 
 
-def test_an_empty_book(tmp_path, words):
-    book = RuleBook.load(tmp_path, words)
+def test_an_empty_book(words):
+    book = RuleBook.of("", words)
     assert book.on(DAY) == ()
     assert book.dates() == ()
     assert book.ids() == ()
+
+
+@pytest.mark.parametrize("files", [{}, {"a.yaml": ""}, {"a.yaml": "# nothing yet\n", "b.yaml": ""}])
+def test_a_folder_without_a_rule_is_no_book(tmp_path, words, files):
+    """It would approve every order: more likely the path is wrong."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for make in (lambda: RuleBook.load(tmp_path, words), lambda: RuleBook.of_files(files, words)):
+        with pytest.raises(RuleFileError) as found:
+            make()
+        assert [p.code for p in found.value.problems] == ["no-rules"]
 
 
 def test_the_phase_narrows(words):

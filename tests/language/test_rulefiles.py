@@ -64,7 +64,7 @@ def test_there_are_enough_wrong_files_and_each_has_its_message():
 def test_nearly_every_code_has_a_wrong_file():
     text = "".join(p.read_text("utf-8") for p in (RULEFILES / "bad").glob("*.expected"))
     elsewhere = {  # these are about whole files, single expressions or the vocabulary: tested beside their modules
-        *("file-unreadable", "file-too-large", "not-utf8", "too-deep", "expression-empty"),
+        *("file-unreadable", "no-rules", "file-too-large", "not-utf8", "too-deep", "expression-empty"),
         *("bad-type", "bad-bounds", "definition-cycle"),
     }
     assert {code for code in CODES if f": {code}: " not in text} == elsewhere
