@@ -12,6 +12,7 @@ import os
 import socket
 import sqlite3
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ from lexorder.engine.ledger.migrate import bring_up_to_date, version_of
 
 BUSY_S = 5
 """Seconds that SQLite waits for another process's lock."""
+
+SWITCH_TRIES, SWITCH_PAUSE_S = 40, 0.05
+"""How often the switch to a log is tried, and the seconds between."""
 
 NETWORK_S = 10
 """Seconds after which a silent PostgreSQL server counts as gone."""
@@ -184,9 +188,22 @@ def _create_file(path: Path) -> None:
             _sync_folder(path.parent)
         connection = open_file(path)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            _switch_to_log(connection)
         finally:
             connection.close()
+
+
+def _switch_to_log(connection: sqlite3.Connection) -> None:
+    """Let the file have a log. SQLite does not wait where several do so at once, so this tries again."""
+    for tries_left in reversed(range(SWITCH_TRIES)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+            threading.Event().wait(SWITCH_PAUSE_S)
+        else:
+            return
 
 
 def _sync_folder(folder: Path) -> None:

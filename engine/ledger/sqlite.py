@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,9 @@ ROWS_MAX = 128
 
 CACHE_KIB = 16_384
 """Memory for pages, of the indexes mostly: names of orders come in no order."""
+
+COPY_TRIES, COPY_PAUSE_S = 20, 0.05
+"""How often the first copy is tried while another shard of the same file makes one, and the pause between."""
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -66,11 +70,13 @@ class SqliteStore:
         # After a failed sync the kernel may hold pages of the log that are not on disk and never will be, although
         # later syncs succeed. Copying the whole log into the database writes and syncs them anew, so that what is
         # read from here on is what is there. `40-41` in tests/ledger/test_power_cut.py loses records without it.
-        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            connection.close()
-            raise LedgerError("ledger-locked", "another process reads the database for too long")
-        return connection
+        for _ in range(COPY_TRIES):
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return connection
+            threading.Event().wait(COPY_PAUSE_S)  # SQLite waits for readers by itself, but not for who copies
+        connection.close()
+        raise LedgerError("ledger-locked", "another process reads the database for too long")
 
     def write(self, records: Sequence[Record], nodes: Sequence[Node]) -> None:
         """See `Store.write`."""
