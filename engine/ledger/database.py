@@ -31,8 +31,8 @@ from lexorder.engine.ledger.migrate import bring_up_to_date, version_of
 BUSY_S = 5
 """Seconds that SQLite waits for another process's lock."""
 
-SWITCH_TRIES, SWITCH_PAUSE_S = 40, 0.05
-"""How often the switch to a log is tried, and the seconds between."""
+SWITCH_TRIES, SWITCH_PAUSE_MS = 40, 50
+"""How often the switch to a log is tried, and the milliseconds between."""
 
 NETWORK_S = 10
 """Seconds after which a silent PostgreSQL server counts as gone."""
@@ -201,7 +201,7 @@ def _switch_to_log(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not tries_left:
                 raise
-            threading.Event().wait(SWITCH_PAUSE_S)
+            threading.Event().wait(SWITCH_PAUSE_MS / 1000)
         else:
             return
 

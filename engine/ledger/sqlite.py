@@ -29,8 +29,8 @@ ROWS_MAX = 128
 CACHE_KIB = 16_384
 """Memory for pages, of the indexes mostly: names of orders come in no order."""
 
-COPY_TRIES, COPY_PAUSE_S = 20, 0.05
-"""How often the first copy is tried while another shard of the same file makes one, and the pause between."""
+COPY_TRIES, COPY_PAUSE_MS = 20, 50
+"""How often the first copy is tried while another shard of the same file makes one, and the milliseconds between."""
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -74,7 +74,7 @@ class SqliteStore:
             busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if not busy:
                 return connection
-            threading.Event().wait(COPY_PAUSE_S)  # SQLite waits for readers by itself, but not for who copies
+            threading.Event().wait(COPY_PAUSE_MS / 1000)  # SQLite waits for readers by itself, but not for who copies
         connection.close()
         raise LedgerError("ledger-locked", "another process reads the database for too long")
 
