@@ -28,8 +28,9 @@ from lexorder.engine.ledger.record import Record
 if TYPE_CHECKING:
     from lexorder.api.service.journal import Journal
 
-TURN = 4
-"""Orders decided in one turn of the event loop, in the order they came; the others wait for the next one."""
+TURN = 1
+"""Orders decided in one turn of the event loop, in the order they came; the others wait for the next one. A call that
+needs several turns, such as the kill switch, waits for as many of them each time."""
 
 HOLD_S = 0.25
 """The longest that orders wait for one hold: a disk that hangs must not hang the orders without a word."""
