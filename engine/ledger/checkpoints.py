@@ -47,7 +47,7 @@ class Checkpoints:
         self._records = self._bytes = 0
         self._copying = False
         self._thread: threading.Thread | None = None
-        self.error: sqlite3.Error | OSError | None = None
+        self.error: Exception | None = None
 
     def wrote(self, records: int, size: int) -> None:
         """So many records with so many bytes were committed; begins a copy when it is time to."""
@@ -91,7 +91,7 @@ class Checkpoints:
                     self._copied.set()
             finally:
                 connection.close()
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # whatever it is: without copies the log would grow and nobody would know
             self.error = error
 
 

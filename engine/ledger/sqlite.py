@@ -108,7 +108,7 @@ class SqliteStore:
             values += (r.seq, r.kind, r.at, r.ref, r.account, r.body, r.prev, r.hash)
         self._connection.execute(_statement(self._shard, len(records)), values)
 
-    def _failed(self, error: sqlite3.Error | OSError) -> LedgerError:
+    def _failed(self, error: Exception) -> LedgerError:
         """The error to report; a transaction left open is rolled back."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
         try:

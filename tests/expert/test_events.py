@@ -135,12 +135,8 @@ def test_a_tick_of_another_name_reaches_the_accounts_total():
     assert pair.agree(order(quantity=10)).keys
 
 
-def test_only_touched_names_are_worked_out_again(monkeypatch):
-    pair = Pair(
-        simple("sum(position.after.value) <= 10% * account.nav", "account"),
-        world(positions=[position(s, 1) for s in SYMBOLS]),
-    )
-    pair.agree(order())
+def summed(monkeypatch) -> list[str]:
+    """The names whose part of a sum is worked out from now on."""
     seen: list[str] = []
     real = Summing._update
 
@@ -149,6 +145,16 @@ def test_only_touched_names_are_worked_out_again(monkeypatch):
         real(summing, running, cell, symbol, *more)
 
     monkeypatch.setattr(Summing, "_update", noting)
+    return seen
+
+
+def test_only_touched_names_are_worked_out_again(monkeypatch):
+    pair = Pair(
+        simple("sum(position.after.value) <= 10% * account.nav", "account"),
+        world(positions=[position(s, 1) for s in SYMBOLS]),
+    )
+    pair.agree(order())
+    seen = summed(monkeypatch)
     pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction(101)}))
     pair.agree(order())
     assert set(seen) == {"BETA"}
@@ -161,14 +167,7 @@ def test_finer_scales_carry_the_sums_over(monkeypatch):
     )
     pair.agree(order())
     rows = pair.expert.rows
-    seen: list[str] = []
-    real = Summing._update
-
-    def noting(summing, running, cell, symbol, *more):
-        seen.append(symbol)
-        real(summing, running, cell, symbol, *more)
-
-    monkeypatch.setattr(Summing, "_update", noting)
+    seen = summed(monkeypatch)
     pair.apply(InstrumentChanged("BETA", {"instrument.mark": Fraction("101.0625")}))
     for quantity in (1, 50, 100, 1_000):
         pair.agree(order(quantity=quantity))
@@ -183,14 +182,7 @@ def test_single_facts_that_no_sum_reads_leave_the_sums_alone(monkeypatch):
     )
     pair = Pair(book, world(positions=[position(s, 7) for s in SYMBOLS], fx={"base": "USD", "EUR": "1.1"}))
     pair.agree(order())
-    seen: list[str] = []
-    real = Summing._update
-
-    def noting(summing, running, cell, symbol, *more):
-        seen.append(symbol)
-        real(summing, running, cell, symbol, *more)
-
-    monkeypatch.setattr(Summing, "_update", noting)
+    seen = summed(monkeypatch)
     for state in ("HALTED", "ACTIVE", "REDUCING"):
         pair.apply(SingleChanged({"firm.trading_state": state}))
         for quantity in (1, 50, 100):

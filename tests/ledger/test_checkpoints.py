@@ -207,3 +207,24 @@ def test_closing_ends_the_thread_and_leaves_one_file(on_disk, path, monkeypatch)
     shutil.copy(path, path.with_name("copy.db"))
     with closing(sqlite3.connect(path.with_name("copy.db"))) as connection:
         assert connection.execute("SELECT count(*) FROM records").fetchone() == (10,)
+
+
+def test_a_defect_beside_the_writer_fails_the_next_commit_too(on_disk, path, monkeypatch):
+    """Without copies the log would grow, and nobody would know."""
+    fill(on_disk, 1)
+
+    def defective(_path):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(checkpoints, "open_file", defective)
+    monkeypatch.setattr(checkpoints, "RECORDS", 1)
+    write(on_disk, 1)
+    copies = copies_of(on_disk)
+    assert copies._thread is not None
+    copies._thread.join(WAIT_S)
+    told = Told()
+    record = append(on_disk, told, "R")
+    with pytest.raises(LedgerError) as found:
+        on_disk.wait(record.seq, WAIT_S)
+    assert found.value.code == "ledger-unknown"
+    assert told.durable == []
