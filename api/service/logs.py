@@ -103,6 +103,7 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)
         library.handlers, library.propagate = [], True
+        library.setLevel(logging.NOTSET)  # a level that something set earlier would hide its errors
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses
 
 

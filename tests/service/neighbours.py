@@ -28,7 +28,7 @@ class Neighbour:
         self.place.parent.mkdir(parents=True, exist_ok=True)
         self.say = say
         self.asked: list[dict[str, Any]] = []
-        config = uvicorn.Config(self._app, uds=str(self.place), lifespan="off", log_level="critical", interface="asgi3")
+        config = uvicorn.Config(self._app, uds=str(self.place), lifespan="off", log_config=None, interface="asgi3")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()), daemon=True)
 

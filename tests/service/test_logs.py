@@ -105,6 +105,24 @@ def test_a_secret_in_the_event_itself_is_removed(stream: io.StringIO):
     assert lines(stream)[0]["event"] == "refused [removed]"
 
 
+@pytest.mark.parametrize("name", ["uvicorn", "uvicorn.error", "uvicorn.access"])
+def test_a_server_made_quiet_earlier_is_heard_again(name: str):
+    library = logging.getLogger(name)
+    library.setLevel(logging.CRITICAL)
+    library.propagate = False
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    out = io.StringIO()
+    try:
+        logs.configure(out)
+        library.warning("heard")
+        assert [line["event"] for line in lines(out)] == ["heard"]
+    finally:
+        structlog.reset_defaults()
+        root.handlers, root.level = handlers, level
+        library.setLevel(logging.NOTSET)
+
+
 @pytest.mark.parametrize("library", ["uvicorn.error", "uvicorn.access", "sqlalchemy.engine", "somebody.else"])
 def test_what_libraries_log_is_cleaned_too(stream: io.StringIO, library: str):
     logging.getLogger(library).warning("request with %s and %r", f"Bearer {KEY}", [TOKEN])
