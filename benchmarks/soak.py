@@ -6,6 +6,11 @@ run, each of which tells its latencies, while the memory of the process (RSS) is
 is approved works, and after each tenth the feed of working orders is sent whole and empty, as an OMS would whose orders
 are done. It ends after so many decisions or so many seconds, whichever comes first, and stores how many there were
 (counted by the service itself). Writes results/soak.json when told `--store`, each variant beside the other.
+
+A machine drifts too: after each tenth the bare FastAPI route of `benchmarks.http`, which keeps nothing, gets the same
+load for some seconds. `drift` is the trend over the run (Theil and Sen: the median of the slopes of all pairs of
+tenths, over the whole run, in percent of the median), which one odd tenth cannot make or hide; that of the bare route
+stands beside it.
 """
 
 from __future__ import annotations
@@ -15,21 +20,24 @@ import json
 import os
 import platform
 import re
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from benchmarks import desk as world
-from benchmarks.http import ACCOUNTS, CHECK, Target, free_port, running, thirty, wrk
+from benchmarks.http import ACCOUNTS, BARE, CHECK, Target, free_port, running, thirty, wrk
 from tests.faults.served import children_of, memory_of
 
 RESULT = Path(__file__).resolve().parent / "results" / "soak.json"
 PARTS = 10
-WARM_S = 5
+WARM_S, BARE_S = 5, 5
 
 
 def decided(target: Target) -> int:
@@ -51,25 +59,43 @@ def emptied(target: Target, number: int) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def soaked(target: Target, process: int, *, decisions: int, seconds: float, reserve: bool) -> dict[str, Any]:
-    """Warm up, then the tenths."""
+def trend(values: Sequence[float]) -> float:
+    """How much values rise from the first to the last, in percent of their median, by the slopes of all pairs."""
+    slopes = [(b - a) / (m - n) for (n, a), (m, b) in combinations(enumerate(values), 2)]
+    return round(100 * statistics.median(slopes) * (len(values) - 1) / statistics.median(values), 1)
+
+
+def soaked(
+    target: Target, bare: Target, process: int, *, decisions: int, seconds: float, reserve: bool
+) -> dict[str, Any]:
+    """Warm up, then the tenths, the bare route after each."""
     path = CHECK if reserve else f"{CHECK}?reserve=false"
     rate = 0
     while rate == 0:  # a busy machine may need a while for the first answers
         rate = wrk(target, path, WARM_S)["per_second"]
+    if reserve:
+        emptied(target, PARTS)
     part = max(1, round(min(seconds, decisions / rate) / PARTS))
     first, tenths = decided(target), []
     for number in range(PARTS):
         row = wrk(target, path, part)
         if reserve:
             emptied(target, number)
-        tenths.append({**row, "rss_mb": round(memory_of(process) / 1e6, 1)})
-    before, after = tenths[0], tenths[-1]
+        tenths.append({**row, "rss_mb": round(memory_of(process) / 1e6, 1), "bare": wrk(bare, CHECK, BARE_S)})
     return {
         "decisions": decided(target) - first,
         "seconds": part * PARTS,
-        "p99_drift": f"{round(100 * (after['p99_ms'] / before['p99_ms'] - 1), 1)}%",
-        "rss_growth_mb": round(after["rss_mb"] - before["rss_mb"], 1),
+        "drift": {
+            name: {
+                "service": f"{trend([t[name] for t in tenths])}%",
+                "bare": f"{trend([t['bare'][name] for t in tenths])}%",
+            }
+            for name in ("p50_ms", "p90_ms", "p99_ms")
+        },
+        "first_to_last": {
+            "p99": f"{round(100 * (tenths[-1]['p99_ms'] / tenths[0]['p99_ms'] - 1), 1)}%",
+            "rss_mb": round(tenths[-1]["rss_mb"] - tenths[0]["rss_mb"], 1),
+        },
         "tenths": tenths,
     }
 
@@ -88,8 +114,14 @@ def main() -> int:
         folder, port = Path(name), free_port()
         command = [sys.executable, "-c", "from lexorder.api.cli import main; main()", "serve", "--port", str(port)]
         command += ["--data-dir", str(folder / "data"), "--rules", str(thirty(folder))]
-        with running(command, port, {"LEXORDER_RATE_PER_KEY": "10000000"}, folder / "log") as address:
-            (process,) = children_of(os.getpid())
+        door = free_port()
+        plain = [sys.executable, "-c", BARE.replace("PORT", str(door))]
+        with (
+            running(command, port, {"LEXORDER_RATE_PER_KEY": "10000000"}, folder / "log") as address,
+            running(plain, door, {}, folder / "bare") as beside,
+        ):
+            process = next(p for p in children_of(os.getpid()) if b"serve" in Path(f"/proc/{p}/cmdline").read_bytes())
+            bare = Target(beside, "none", marks, folder)
             target = Target(address, (folder / "data" / "admin.key").read_text().strip(), marks, folder)
             loaded = httpx.post(f"{address}/v1/snapshot", json=document, headers=head(target), timeout=300)
             assert loaded.status_code == 200, loaded.text[:300]
@@ -98,7 +130,7 @@ def main() -> int:
                 time.sleep(0.5)
             began = time.monotonic()
             found = soaked(
-                target, process, decisions=options.decisions, seconds=options.seconds, reserve=options.reserve
+                target, bare, process, decisions=options.decisions, seconds=options.seconds, reserve=options.reserve
             )
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     found = {"command": " ".join(sys.argv[1:]), "machine": machine, "load_before": loads, **found}
