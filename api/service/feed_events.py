@@ -1,50 +1,35 @@
 """Rows of a feed to the events a desk understands.
 
-In: the feed's name, rows as decoded JSON, the desk's present facts. Out: typed events, and a check that all of them
-will be taken, so that a batch is taken whole or not at all. Guaranteed: every value goes through `facts.record`; the
+In: the feed's name, rows as decoded JSON, the desk's present facts. Out: typed events, all of which the desk will take.
+Guaranteed: every value goes through `facts.record`; a row about a thing that an earlier row brought adds to it; the
 cash of a fill is exact: minus signed quantity × price × multiplier × exchange rate, minus the fee. Refused by
-SnapshotError, naming the row: unknown names, values that do not fit, things that are not there, a fill larger than its
-working order. Before: `engine/events.py`, `engine/facts.py`. After: `floor.py`.
+SnapshotError, naming the row: unknown names, values that do not fit, and what `admissible.py` refuses. Before:
+`admissible.py`, `engine/facts.py`. After: `floor.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from lexorder.api.service.admissible import Known, Told, admit
 from lexorder.engine import events as e
 from lexorder.engine.dated_lists import entries
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.facts import dated_fill, record
 from lexorder.engine.listing import ListChanged
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.records import Records
 from lexorder.engine.rule import Facts
-from lexorder.engine.snapshot import Projection, Snapshot, Subject, read, signed
+from lexorder.engine.snapshot import Projection, Subject, read, signed
 
 NOTHING = Fraction(0)
-GONE = Fraction(-1)
-
-Told = e.Event | ListChanged
-"""What a desk can be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What rows are read against: the vocabulary, the desk's facts, its working orders by id, its recorded fills."""
-
-    vocabulary: Vocabulary
-    snapshot: Snapshot
-    working: Mapping[str, Facts]
-    fills: Records
 
 
 def events_of(feed: str, body: Mapping[str, Any], known: Known) -> tuple[Told, ...]:
     """The events of one batch, in order. Raises SnapshotError, KeyError for a feed that is none."""
     found = (*_READERS[feed](body, known), *(_gone(feed, body, known) if body.get("whole") else ()))
-    _admissible(found, known)
+    admit(found, known)
     return found
 
 
@@ -66,26 +51,36 @@ def _key(facts: Facts, name: str, where: str) -> str:
 
 
 def _accounts(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    new: set[str] = set()
     for where, row in _rows(body):
         facts = record(known.vocabulary, "account", row, where)
         key = _key(facts, "account.id", where)
-        yield e.AccountChanged(key, facts) if key in known.snapshot.accounts else e.AccountSet(key, facts)
+        yield e.AccountChanged(key, facts) if key in known.snapshot.accounts or key in new else e.AccountSet(key, facts)
+        new.add(key)
+    new = set()
     for where, row in _rows(body, "traders"):
         facts = record(known.vocabulary, "trader", row, where)
         key = _key(facts, "trader.id", where)
-        yield e.TraderChanged(key, facts) if key in known.snapshot.traders else e.TraderSet(key, facts)
+        yield e.TraderChanged(key, facts) if key in known.snapshot.traders or key in new else e.TraderSet(key, facts)
+        new.add(key)
+    told: dict[str, Facts] = {}
     for where, row in _rows(body, "strategies"):
         facts = record(known.vocabulary, "strategy", row, where)
         key = _key(facts, "strategy.id", where)
-        yield e.StrategySet(key, {**known.snapshot.strategies.get(key, {}), **facts})
+        told[key] = {**(told.get(key) or known.snapshot.strategies.get(key, {})), **facts}
+        yield e.StrategySet(key, told[key])
 
 
 def _prices(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    new: set[str] = set()
     for where, row in _rows(body):
         facts = _instrument(row, known.vocabulary, where)
         key = _key(facts, "instrument.symbol", where)
-        there = key in known.snapshot.instruments
-        yield e.InstrumentChanged(key, facts) if there else e.InstrumentSet(key, facts)
+        if key in known.snapshot.instruments or key in new:
+            yield e.InstrumentChanged(key, facts)
+        else:
+            new.add(key)
+            yield e.InstrumentSet(key, facts)
     for where, row in _rows(body, "quotes"):
         facts = record(known.vocabulary, "quote", row, where)
         _key(facts, "quote.id", where)
@@ -114,14 +109,16 @@ def _positions(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
 
 
 def _working(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
+    told: dict[str, bool] = {}  # what earlier rows left there
     for where, row in _rows(body):
         action = row.get("action", "set")
         if action not in ("set", "remove"):
             raise SnapshotError("bad-value", f"{where}.action", "is not one of set, remove")
         facts = record(known.vocabulary, "working_order", {k: v for k, v in row.items() if k != "action"}, where)
         key = _key(facts, "working_order.id", where)
-        if action == "remove" or key in known.working:
+        if action == "remove" or told.get(key, key in known.working):
             yield e.WorkingRemoved(key)
+        told[key] = action == "set"
         if action == "set":
             for short in ("account", "symbol", "side", "quantity", "price"):
                 if f"working_order.{short}" not in facts:
@@ -208,36 +205,3 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Known], Iterator[Told]]] = {
     "lists": _lists,
     "signals": _signals,
 }
-
-
-def _admissible(events: Sequence[Told], known: Known) -> None:
-    """Refuse the batch when the desk would refuse one of its events after having taken others."""
-    left: dict[str, Fraction] = {}  # open quantities as the batch changes them; below zero: gone
-    filled: set[str] = set()
-    for n, event in enumerate(events):
-        where = f"items[{n}]"
-        if isinstance(event, e.WorkingRemoved):
-            if _left(event.id, left, known) < 0:
-                raise SnapshotError("unknown-thing", where, "is no working order")
-            left[event.id] = GONE
-        elif isinstance(event, e.WorkingAdded):
-            key = str(event.facts["working_order.id"])
-            if _left(key, left, known) >= 0:
-                raise SnapshotError("duplicate-thing", where, "is twice in this batch")
-            left[key] = event.facts["working_order.quantity"]  # type: ignore[assignment]
-        elif isinstance(event, e.Fill):
-            key = str(event.facts["fill.id"])
-            if key in filled or known.fills.knows(key):
-                raise SnapshotError("duplicate-thing", f"{where}.id", "was told before")
-            filled.add(key)
-            if event.working_order:
-                rest = _left(event.working_order, left, known) - event.quantity
-                if rest < 0:
-                    raise SnapshotError("out-of-bounds", f"{where}.quantity", "is more than its working order has left")
-                left[event.working_order] = rest or GONE
-
-
-def _left(order: str, left: Mapping[str, Fraction], known: Known) -> Fraction:
-    """The open quantity of a working order within the batch, `GONE` when there is none."""
-    facts = known.working.get(order)
-    return left.get(order, facts["working_order.quantity"] if facts else GONE)  # type: ignore[arg-type]

@@ -15,7 +15,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from lexorder.api.service.feed_events import Known, Told, events_of
+from lexorder.api.service.admissible import Known, Told
+from lexorder.api.service.feed_events import events_of
 from lexorder.api.service.feeds import EVERY_FEED, Feeds, reads
 from lexorder.api.service.limit_book import Limits
 from lexorder.api.service.open_breaches import BEGUN, ENDED, OpenBreaches
@@ -29,6 +30,7 @@ from lexorder.engine import events as e
 from lexorder.engine.decide import ENGINE, outcome_of
 from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.desk import Desk
+from lexorder.engine.errors import LexorderError
 from lexorder.engine.facts import load_snapshot
 from lexorder.engine.literals import timestamp
 from lexorder.engine.measure import REGISTRY
@@ -137,15 +139,27 @@ class Floor:
 
     def _events(self, body: Mapping[str, Any]) -> None:
         name = body["feed"]
-        for event in self.events(name, body):
-            self.standing.apply(event)
+        self._take(self.events(name, body))
         feed = self.feeds[name]
         if body.get("whole"):
             feed.whole(self.standing.time, body.get("sequence"))
         feed.taken(body["event_id"], body.get("sequence"), self.standing.time)
-        if name == "accounts":  # what risk control has set is not the feed's to change
+        if name == "accounts" or "firm" in body:  # what risk control has set is not the feed's to change
             self._tell_states()
         self._doubt()
+
+    def _take(self, events: Sequence[Told]) -> None:
+        """Let the desk take all of these. RuntimeError when it has taken some: then the floor is not what is recorded.
+
+        `admissible.py` finds out beforehand what a desk refuses; a refusal that it missed must not be answered as one.
+        """
+        for n, event in enumerate(events):
+            try:
+                self.standing.apply(event)
+            except LexorderError as error:
+                if n:
+                    raise RuntimeError("a batch was taken in part") from error
+                raise
 
     def _gap(self, body: Mapping[str, Any]) -> None:
         self.feeds[body["feed"]].beyond(int(body["sequence"]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from lexorder.api.service.feed_events import Known, events_of
+from lexorder.api.service.admissible import Known
+from lexorder.api.service.feed_events import events_of
 from lexorder.engine.desk import Desk, Make, fast, slow
 from lexorder.engine.records import Records
 from tests.rules.library import BREACH, PASS, book, forall, instrument, only, order, projected, status, words, world
