@@ -29,6 +29,7 @@ from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.seats import Chain, Seat, Watching
 from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.subjects import covering_rules
 
 CAP = 10_000_000
 """The largest order a vocabulary admits."""
@@ -218,14 +219,9 @@ class Desk:
 
     def rules_in(self, account: str, phase: Phase) -> tuple[Rule, ...]:
         """The rules of a phase in force today that cover an account, and the derive rules they chain on."""
-        tags = self.live.accounts.get(account, {}).get("account.tags", frozenset())
         today = self.single.get("clock.date", self.time.date())
-        return tuple(
-            rule
-            for rule in self.book.on(today)  # type: ignore[arg-type]
-            if rule.scope.covers(account, tags)  # type: ignore[arg-type]
-            and (rule.derive or (rule.require is not None and phase in rule.phases))
-        )
+        mine = covering_rules(self.book.on(today), account, self.live.accounts.get(account, {}))  # type: ignore[arg-type]
+        return tuple(r for r in mine if r.derive or (r.require is not None and phase in r.phases))
 
     def _facts(self, order: Facts | Mapping[str, Any]) -> Facts:
         return order if "order.id" in order else load_order(order, self.vocabulary)

@@ -57,6 +57,12 @@ def account_subject(projection: Projection) -> Subject:
     return Subject("account", projection.account, facts)
 
 
+def covering_rules(rules: Iterable[Rule], account: str, facts: Facts) -> tuple[Rule, ...]:
+    """The rules whose scope covers an account with these facts: those of others decide and derive nothing for it."""
+    tags = facts.get("account.tags", frozenset())
+    return tuple(rule for rule in rules if rule.scope.covers(account, tags))  # type: ignore[arg-type]
+
+
 def reaches_everything(rule: Rule) -> bool:
     """Whether a rule reads the account after fills (its cash, say): an order in one name then affects every group."""
     known = _REACHING.get(id(rule))

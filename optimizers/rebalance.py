@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
-from math import inf
 from typing import Any
 
 from lexorder.engine.certificate import Objective, Problem, Row
@@ -23,49 +22,28 @@ from lexorder.engine.errors import SolverError
 from lexorder.engine.rule import Rule
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.subjects import covering_rules
 from lexorder.optimizers.board import Board
 from lexorder.optimizers.confirm import confirm
+from lexorder.optimizers.estimates import Aims, independent, risk_over
 from lexorder.optimizers.explain import account_for, clashes_of, explain
-from lexorder.optimizers.objective import Book, mean_variance
+from lexorder.optimizers.models import UNTOLD, Model, Steered
+from lexorder.optimizers.objective import Book, mean_variance, track_weights
 from lexorder.optimizers.outcome import Infeasible, Rebalanced
-from lexorder.optimizers.refusals import ModelError, UndecidedError
+from lexorder.optimizers.refusals import UndecidedError
 from lexorder.optimizers.release import Released, release
-from lexorder.optimizers.risk_models import FactorModel, shrunk_factors, statistical_factors
 from lexorder.optimizers.row_units import names_of, unit_of, working_of
 from lexorder.optimizers.rows import Refusal, RowSet, relevant, rows_of
 from lexorder.optimizers.signal_rules import Reactor
 from lexorder.optimizers.signals import SignalReport, through_rules
 from lexorder.optimizers.solve import Conflict, Settings, Solution, solve
+from lexorder.optimizers.targets import Sources, steered, stopped
 from lexorder.optimizers.universe import Trading, account_fact, board_of, value_of_share
 
-MODELS = ("factors", "shrinkage")
+__all__ = ["Aims", "Model", "Rebalanced", "Request", "independent", "rebalance"]
 
 ROUNDS_MAX = 5
 """Times the rest is solved again after orders were refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aims:
-    """What is optimised: `μ'w - aversion/2 · w'Σw - costs`, weights in NAV, over `periods` of the returns history.
-
-    `cost`: fraction of the traded value expected to be lost. `regime`: volatility multiplier of names in a volatile
-    regime. `model`: `factors` (principal components) or `shrinkage` (PyPortfolioOpt's Ledoit-Wolf in factor form).
-    `prior`: expected return over the periods of a name without a live signal, exact. Floats: an estimate,
-    which never decides. Refused (`ModelError`): another model, periods or a multiplier that are not above 0.
-    """
-
-    aversion: float = 15.0
-    periods: float = 5.0
-    cost: float = 0.0005
-    regime: float = 1.5
-    model: str = "factors"
-    prior: Fraction = Fraction(0)
-
-    def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ModelError(f"the model must be one of {', '.join(MODELS)}")
-        if not (0 < self.periods < inf and 0 < self.regime < inf):
-            raise ModelError("periods and the regime's multiplier must be finite and above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +52,7 @@ class Request:
 
     `returns`: DataFrame of past returns with a column for each instrument (rows are periods), or a `FactorModel` per
     period whose columns are the snapshot's symbols in order. `vertices`: random vertices at which rows are confirmed.
+    `model`: lexorder's own objective, or whose target weights are followed.
     `strict`: whether an old breach that cannot be cured makes the request infeasible, rather than stay (no worse).
     """
 
@@ -85,6 +64,7 @@ class Request:
     aims: Aims = field(default_factory=Aims)
     settings: Settings = field(default_factory=lambda: Settings(solver="cvxpy"))
     react: Reactor | None = None
+    model: Model = field(default_factory=Model)
     make: Make = fast
     vertices: int = 2
     strict: bool = False
@@ -93,7 +73,9 @@ class Request:
 
 def rebalance(request: Request) -> Rebalanced | Infeasible:
     """Return accepted orders with their proof, or a proved conflict. Refused: see the module."""
-    rules = request.book.on(day_of(request.snapshot))
+    account = request.snapshot.accounts.get(request.account, {})
+    rules = covering_rules(request.book.on(day_of(request.snapshot)), request.account, account)
+    request.model.refuse_without(returns=True, signals=bool(request.snapshot.signals))
     request.progress("signals through the rules")
     signals = through_rules(
         rules,
@@ -103,17 +85,22 @@ def rebalance(request: Request) -> Rebalanced | Infeasible:
         react=request.react,
         prior=request.aims.prior,
     )
+    most = dict(signals.most)
+    if not request.model.is_native:  # what the rules keep a signal from, no target weight brings back
+        most |= dict.fromkeys(stopped(signals), Fraction(0))
+    steering: Steered | None = None
     left: list[Refusal] = []
     for _ in range(ROUNDS_MAX):
         stay = request.trading.stay | {r.subject for r in left}
-        trading = replace(request.trading, stay=frozenset(stay), most=signals.most, ordered=signals.ordered)
+        trading = replace(request.trading, stay=frozenset(stay), most=most, ordered=signals.ordered)
         plan = _Plan(replace(request, trading=trading), rules, signals)
-        answer = plan.solved()
+        steering = steering or plan.steered()
+        answer = plan.solved(steering)
         if isinstance(answer, Conflict):
-            return explain(answer, plan.board, plan.found, request.book.hash, signals)
+            return explain(answer, plan.board, plan.found, request.book.hash, signals, steered=steering)
         stuck = plan.incurable(answer)
         if stuck is not None and request.strict:
-            return explain(stuck, plan.board, plan.found, request.book.hash, signals)
+            return explain(stuck, plan.board, plan.found, request.book.hash, signals, steered=steering)
         released = plan.released(answer)
         if not released.refused:
             done = account_for(
@@ -124,6 +111,7 @@ def rebalance(request: Request) -> Rebalanced | Infeasible:
                 released=released,
                 signals=signals,
                 left=(*plan.left, *left),
+                steered=steering,
             )
             return done if stuck is None else replace(done, incurable=clashes_of(stuck, plan.found))
         left += released.refused
@@ -155,10 +143,22 @@ class _Plan:
         """Rules that stop trading for want of a fact."""
         return tuple(self.found.stopped)
 
-    def solved(self) -> Solution | Conflict:
+    def steered(self) -> Steered:
+        """What the objective is made of: the native model, or target weights, for which a library may be asked."""
+        model, settings = self.request.model, self.request.settings
+        if model.is_native:
+            return Steered(model.told(self.request.aims.aversion, settings.solver))
+        if model.kind.library:
+            self.request.progress(f"target weights from {model.kind.library}")
+        symbols = tuple(c.symbol for c in self.board.candidates)
+        sources = Sources(self.request.returns, symbols, self.request.aims, settings.seconds)
+        return steered(model, self.board, self.signals, sources)
+
+    def solved(self, steering: Steered) -> Solution | Conflict:
         """Solve the integer problem."""
         self.request.progress("optimising in whole shares, with proof")
-        return self._solve(tuple(self.found.rows), objective_of(self.board, self.signals, self.request))
+        objective = objective_of(self.board, self.signals, self.request, steering)
+        return self._solve(tuple(self.found.rows), objective)
 
     def incurable(self, solution: Solution) -> Conflict | None:
         """Why old breaches that remain cannot be cured: the conflict once none is tolerated, where it is proved."""
@@ -182,53 +182,29 @@ class _Plan:
         return release(self.board, solution.waves, desk, self.confirmed)
 
 
-def objective_of(board: Board, signals: SignalReport, request: Request) -> Objective:
-    """Mean-variance over the names of a board, in units; see `Aims`."""
+def objective_of(board: Board, signals: SignalReport, request: Request, steered: Steered = UNTOLD) -> Objective:
+    """What is minimised over the names of a board, in units: see `Aims`, or the distance to target weights."""
+    book = book_of(board)
+    if steered.tracks:
+        return track_weights(book, _targets(board, steered))
     aims, symbols = request.aims, [c.symbol for c in board.candidates]
-    model = risk_of(request, symbols).scaled(aims.periods**0.5)
-    stressed = [aims.regime if s in signals.regimes else 1.0 for s in symbols]
-    model = FactorModel(model.loadings * stressed, model.idiosyncratic * [m * m for m in stressed])
     expected = [float(signals.expected.get(s, Fraction(0))) for s in symbols]
     return mean_variance(
-        book_of(board),
+        book,
         expected,
-        model,
+        risk_over(request.returns, aims, symbols, signals.regimes),
         risk_aversion=aims.aversion,
         buy_cost=aims.cost,
         sell_cost=aims.cost,
     )
 
 
-def risk_of(request: Request, symbols: list[str]) -> FactorModel:
-    """The factor model per period of the listed names. Raises ModelError, naming a symbol without history."""
-    if isinstance(request.returns, FactorModel):
-        return _fitting(request.returns, len(symbols))
-    absent = [s for s in symbols if s not in request.returns.columns]
-    if absent:
-        raise ModelError(f"the returns history has no column for {', '.join(absent[:5])}")
-    history = request.returns[symbols]
-    if request.aims.model == "shrinkage":
-        return shrunk_factors(history, min(5, len(symbols)))
-    return statistical_factors(history)
-
-
-def _fitting(model: FactorModel, names: int) -> FactorModel:
-    """A given model, once it is one of these names: numpy would stretch a single column over all of them."""
-    import numpy as np
-
-    if model.loadings.shape[1:] != (names,) or model.idiosyncratic.shape != (names,):
-        raise ModelError(f"the risk model must have {names} names")
-    finite = np.isfinite(model.loadings).all() and np.isfinite(model.idiosyncratic).all()
-    if not finite or (model.idiosyncratic < 0).any():
-        raise ModelError("a risk model must be finite, and its variances not negative")
-    return model
-
-
-def independent(names: int, volatility: float) -> FactorModel:
-    """Names that move independently with one volatility a period: what is left to assume without a history."""
-    import numpy as np
-
-    return FactorModel(np.zeros((1, names)), np.full(names, volatility**2))
+def _targets(board: Board, steered: Steered) -> list[Fraction]:
+    """The weight of whole units to aim at, name by name: without the shares that make no whole lot."""
+    wanted = {t.symbol: t.weight for t in steered.targets}
+    nav = account_fact(board.projection, "account.nav")
+    rests = ((c.symbol, unit_of(board, i)[1]) for i, c in enumerate(board.candidates))
+    return [wanted.get(s, Fraction(0)) - rest * value_of_share(board.projection, s) / nav for s, rest in rests]
 
 
 def book_of(board: Board) -> Book:

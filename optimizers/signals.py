@@ -1,11 +1,13 @@
 """Signals of models, through the signal rules, to one expected return for each name.
 
-In: a snapshot with signals and market facts, and the rules of phase `signal`. Out: `SignalReport`: every signal of
-the account, or of none in particular, before and after the rules (skipped, scaled, strong), which rules acted and why,
-the blended expected return of each name, and how large a holding or an order the rules allow. Guaranteed: exact
+In: a snapshot with signals and market facts, and rules in force, of which those of phase `signal` that cover the
+account act. Out: `SignalReport`: every signal of the account, or of none in particular, before and after the rules
+(skipped, scaled, strong), which rules acted and why, the blended expected return of each name, and how large a holding
+or an order the rules allow. Guaranteed: exact
 fractions; every such signal is accounted for; factors multiply, caps take the least (DESIGN, reactions compose); names
 without a live signal expect the prior; a rule about the account acts on every name. Refused (`SnapshotError`): a signal
-on an unknown instrument, or without a return or confidence; (`RowsRefused`) what a rebalance cannot do, such as a halt
+on an unknown instrument, without a return or confidence, or whose direction and return contradict each other
+(`signal-contradicts`); (`RowsRefused`) what a rebalance cannot do, such as a halt
 or a factor on an order's quantity, and a `then` rule about something no signal leads to. A rule that cannot be decided
 for want of a fact skips the signals it is about, in so many words: a signal must not pass a check that could not be
 made.
@@ -28,7 +30,7 @@ from lexorder.engine.errors import SnapshotError
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.snapshot import Snapshot
-from lexorder.engine.subjects import NAMED
+from lexorder.engine.subjects import NAMED, covering_rules
 from lexorder.optimizers.rows import Refusal, RowsRefused
 from lexorder.optimizers.signal_rules import Reacted, Reaction, Reactor, agreed
 
@@ -43,6 +45,9 @@ LOOKED_AT = ("signal", "pair", "instrument", "market", "account")
 
 DONE = ("scale", "cap", "skip", "alert")
 """What a signal rule may ask for; an alert is told with the reactions."""
+
+CONTRADICTS = "signal-contradicts"
+"""The code of a signal whose direction and expected return cannot both be meant."""
 
 SIZE, CONFIDENCE, ORDERED = "position.after.quantity", "signal.confidence", "order.quantity"
 
@@ -100,7 +105,8 @@ def through_rules(
     for signal in snapshot.signals:
         if signal.get("signal.symbol") not in snapshot.instruments:
             raise SnapshotError("unknown-thing", f"signal {signal['signal.id']}", "is on an unknown instrument")
-    chosen = [r for r in rules if Phase.SIGNAL in r.phases or r.derive]
+    covered = covering_rules(rules, account, snapshot.accounts.get(account, {}))
+    chosen = [r for r in covered if Phase.SIGNAL in r.phases or r.derive]
     _refuse_unlooked(chosen)
     done = (react or agreed)(chosen, vocabulary, snapshot, account)
     _refuse_undone(done.reactions)
@@ -142,6 +148,8 @@ def _row(signal: Facts, done: Reacted, snapshot: Snapshot) -> SignalRow:
     skips = [str(r.argument("reason") or "skipped") for r in own if r.kind == "skip"]
     strong = [rule for name, s, v, rule in done.derived if (name, s, v) == ("signal.strength", identity, "STRONG")]
     flat = signal.get("signal.direction") == "flat"
+    if why := contradiction(signal):
+        raise SnapshotError(CONTRADICTS, f"signal {identity}", why)
     return SignalRow(
         id=identity,
         symbol=symbol,
@@ -155,6 +163,21 @@ def _row(signal: Facts, done: Reacted, snapshot: Snapshot) -> SignalRow:
         skipped=skips[0] if skips else "",
         rules=tuple(dict.fromkeys([*strong, *(r.rule for r in own)])),
     )
+
+
+def contradiction(signal: Facts) -> str:
+    """Why a signal's direction and its expected return cannot both be meant; empty where they can.
+
+    Rules read the direction and the blend the return: one that is about shorts would pass over what is bought.
+    """
+    direction, expected = signal.get("signal.direction"), signal.get("signal.expected_return")
+    if not isinstance(expected, Fraction):
+        return ""
+    if direction == "short" and expected > 0:
+        return "is short and expects a gain; the return is the instrument's own: write it below 0, or make it long"
+    if direction == "long" and expected < 0:
+        return "is long and expects a loss; the return is the instrument's own: write it above 0, or make it short"
+    return ""
 
 
 def _fraction(facts: Facts, name: str) -> Fraction:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from lexorder.api.service.due import WHOLE, Due
 from lexorder.api.service.watched import Watch, Watched
 from lexorder.engine.evaluate import Point, value
+from lexorder.engine.judge import Derivations
 from lexorder.engine.live import Live
 from lexorder.engine.measuring import with_measures
 from lexorder.engine.names import Vocabulary
@@ -111,12 +112,13 @@ def look(job: Job, known: Watched, vocabulary: Vocabulary, step_aside: Callable[
         noting, _ = with_measures(noting, known.measured)
         plain = replace(noting, snapshot=replace(noting.snapshot, instruments=job.view.instruments))
     found: dict[tuple[str, str], Finding] = {}
+    derived = known.deriving(job.account, job.view.accounts.get(job.account, {}))
     for watch in job.watches:
         symbols = job.due.asks(watch)
         if symbols is None:
             found |= _kept(job.before, watch.rule.id)
             continue
-        at = _Place(watch, noting if watch.whole else plain, known)
+        at = _Place(watch, noting if watch.whole else plain, derived)
         found |= at.some(symbols, job.before, step_aside) if symbols is not WHOLE else at.all(step_aside)
     return Seen(found, frozenset(noted.asked), noted.all)
 
@@ -128,10 +130,10 @@ def _kept(before: Found, rule: str) -> Found:
 class _Place:
     """One rule on one account."""
 
-    def __init__(self, watch: Watch, seen: Projection, known: Watched) -> None:
+    def __init__(self, watch: Watch, seen: Projection, derived: Derivations) -> None:
         self.watch = watch
         self.seen = seen
-        self.known = known
+        self.derived = derived
         self.outer = account_subject(seen)
         self.grouped = seen.vocabulary.entities[watch.rule.for_each].groups
         self._members: dict[str, list[str]] | None = None
@@ -145,7 +147,7 @@ class _Place:
 
     def _is_off(self) -> bool:
         """Whether the rule applies to no subject of the account."""
-        at = Point(self.seen, (self.outer,), {}, self.known.derived)
+        at = Point(self.seen, (self.outer,), {}, self.derived)
         for switch in self.watch.switches:
             try:
                 if not value(switch, at):
@@ -172,7 +174,7 @@ class _Place:
         found = {}
         for subject in subjects:
             seen = self._narrowed(subject.key) if self.watch.local else self.seen
-            at = Point(seen, (self.outer, subject), {}, self.known.derived)
+            at = Point(seen, (self.outer, subject), {}, self.derived)
             finding = judge_subject(self.watch.prepared, at)
             if finding.status in BROKEN:
                 found[finding.rule, finding.subject] = finding

@@ -22,6 +22,7 @@ from lexorder.engine.names import Vocabulary
 from lexorder.engine.quantity import exact
 from lexorder.engine.rule import Rule
 from lexorder.engine.snapshot import Snapshot, project
+from lexorder.engine.subjects import covering_rules
 from lexorder.engine.verdict import Finding, Status
 
 PLACES = 4
@@ -65,7 +66,8 @@ def uses(
     snapshot: Snapshot, vocabulary: Vocabulary, account: str, rules: Sequence[Rule], known: Iterable[Rule] = ()
 ) -> Iterator[Use]:
     """What `rules` find in an account now. `known` are further rules that derive facts these read."""
-    chained = derivations([*rules, *(rule for rule in known if rule.derive)])
+    deriving = covering_rules(known, account, snapshot.accounts.get(account, {}))
+    chained = derivations([*rules, *(rule for rule in deriving if rule.derive)])
     seen = project(snapshot, vocabulary, account, ())
     seen, _ = with_measures(seen, measured_names([*rules, *(r for each in chained.values() for r in each)]))
     for rule in rules:

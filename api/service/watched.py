@@ -19,7 +19,7 @@ from lexorder.engine.measuring import measured_names, names_read
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.subjects import NAMED
+from lexorder.engine.subjects import NAMED, covering_rules
 from lexorder.engine.terms import Aggregate, Field, Key, Term, conjuncts
 from lexorder.engine.worst import Prepared, prepared
 
@@ -75,6 +75,11 @@ class Watched:
         """The rules among them that cover an account."""
         tags = facts.get("account.tags", frozenset())
         return tuple(w for w in self.watches if w.rule.scope.covers(account, tags))  # type: ignore[arg-type]
+
+    def deriving(self, account: str, facts: Facts) -> Derivations:
+        """What derives facts for an account: rules for others do not."""
+        mine = {name: covering_rules(rules, account, facts) for name, rules in self.derived.items()}
+        return {name: rules for name, rules in mine.items() if rules}
 
 
 def is_watched(rule: Rule) -> bool:
