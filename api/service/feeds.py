@@ -3,9 +3,9 @@
 In: batches of events with an event id and a sequence number; the time. Out: what to do with a batch (`take`, `repeat`,
 `gap`), and which feeds may not be relied on now. Guaranteed: an event id is taken once; numbers of one feed go up by
 one; a batch beyond a gap is not taken, and the feed stays doubtful until the missing numbers arrive in order (as with a
-resend request of FIX) or a snapshot of it does. Refused as Problem by the caller: a gap, and a number that went
-backwards under a new event id. Why doubtful: nobody knows which facts the lost event would have changed, so every rule
-that reads them must be undecided. Before: nothing. After: `floor.py`.
+resend request of FIX) or a snapshot of it does that holds them. Refused as Problem by the caller: a gap, and a number
+that went backwards under a new event id. Why doubtful: nobody knows which facts the lost event would have changed, so
+every rule that reads them must be undecided. Before: nothing. After: `floor.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Literal
 
 REMEMBERED = 100_000
 """Event ids kept for each feed; older ones are recognised by their sequence number."""
+
+SEQUENCE_MAX = 10**18
+"""The largest sequence number."""
 
 FEEDS = ("accounts", "positions", "prices", "fills", "working-orders", "lists", "signals")
 
@@ -76,8 +79,12 @@ class Feed:
             self.seen.popitem(last=False)
 
     def whole(self, at: datetime, sequence: int | None = None) -> None:
-        """A snapshot of this feed arrived: the doubt is gone, and numbers start from it where it names one."""
-        self.last, self.highest, self.heard = sequence, None, at
+        """A snapshot of this feed arrived: numbers start from it where it names one, and the doubt is gone.
+
+        Unless it was made before the newest batch that was heard of: what came after its number is missing still.
+        """
+        older = None not in (sequence, self.last, self.highest) and self.last < sequence < self.highest  # type: ignore[operator]
+        self.last, self.highest, self.heard = sequence, self.highest if older else None, at
 
 
 class Feeds:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.access import require
 from lexorder.api.service.document import body
-from lexorder.api.service.feeds import FEEDS
+from lexorder.api.service.feeds import FEEDS, SEQUENCE_MAX
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.service import Service
@@ -39,7 +39,7 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     event_id: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
-    sequence: Annotated[int | None, Field(ge=0, le=10**18)] = None
+    sequence: Annotated[int | None, Field(ge=0, le=SEQUENCE_MAX)] = None
     time: Annotated[str | None, Field(max_length=64)] = None
     whole: bool = False
     items: list[Row] = []
@@ -79,9 +79,7 @@ def router(service: Service) -> APIRouter:
         document = loads(request.scope.get("body", b""))
         if not isinstance(document, dict):
             raise Problem(422, "wrong-shape", "The body must be a snapshot document, as a JSON object.")
-        sequences = document.pop("sequences", {})
-        if not isinstance(sequences, dict) or not all(k in FEEDS and isinstance(v, int) for k, v in sequences.items()):
-            raise Problem(422, "wrong-shape", f"`sequences` names feeds ({', '.join(FEEDS)}) with whole numbers.")
+        sequences = _sequences(document.pop("sequences", {}))
         snapshot = load_snapshot(document, service.vocabulary)
         service.clock.set(snapshot.time)
         step = {
@@ -124,6 +122,17 @@ def router(service: Service) -> APIRouter:
         ]
 
     return routes
+
+
+def _sequences(told: Any) -> dict[str, int]:
+    """Where feeds go on, by feed. Raises Problem 422."""
+    fits = isinstance(told, dict) and all(
+        feed in FEEDS and type(number) is int and 0 <= number <= SEQUENCE_MAX for feed, number in told.items()
+    )
+    if not fits:
+        words = f"`sequences` names feeds ({', '.join(FEEDS)}) with whole numbers from 0 to {SEQUENCE_MAX}."
+        raise Problem(422, "wrong-shape", words)
+    return dict(told)
 
 
 def _feed_routes(routes: APIRouter, service: Service, feed: str) -> None:
