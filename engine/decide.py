@@ -2,7 +2,8 @@
 
 In: orders of one account, the facts of its desk, and two evaluators. Out: a `Decision`. Guaranteed: both evaluators run
 on every decision and must agree on every verdict and on how many there are; whatever goes wrong, the answer is no with
-its own reason code; all findings are reported whatever the outcome. Precedence: undecided, hard reject, soft (needs
+its own reason code; an order that no rule covers is undecided, since nothing passes because something was absent; all
+findings are reported whatever the outcome. Precedence: undecided, hard reject, soft (needs
 override), approve with warnings, approve. Refused: nothing raises for a user's input here. Before: `compile.py`,
 `expert/`. After: `desk.py`.
 """
@@ -35,6 +36,7 @@ class InForce:
     """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs.
 
     `withheld` are the rules among them that only compliance may know of; `words` may be shared by all of these rules.
+    `covered` says that they cover the account (`rule.cover`); unless somebody says so, nothing is approved.
     """
 
     vocabulary: Vocabulary
@@ -43,6 +45,7 @@ class InForce:
     rulebook_hash: str
     snapshot_hash: str
     withheld: frozenset[str] = frozenset()
+    covered: bool = False
     words: dict[str, Words] = field(default_factory=dict, compare=False, repr=False)
 
     def words_of(self, rule: str) -> Words:
@@ -94,6 +97,8 @@ def decide(orders: tuple[Facts, ...], account: str, known: State, in_force: InFo
     refused = admission(orders, account, known)
     if refused:
         return _decision(Outcome.REJECT, case, refused)
+    if not in_force.covered and not all(o.get("order.action") == "cancel" for o in orders):  # taking away is allowed
+        return _decision(Outcome.UNDECIDED, case, (UNCOVERED,))
     try:
         first = by.exact.check(account, orders)
         answer = by.second.check(account, orders, first)
@@ -234,6 +239,9 @@ def _report(finding: Finding, words: Words, seen: Projection, largest: int | Non
     )
     return report if missing else replace(report, message=words.message(report, seen))
 
+
+UNCOVERED = _own("NO_RULE", "No rule that is in force today covers this account before a trade: risk control adds one.")
+"""What is said of orders of an account that no rule covers."""
 
 _RANK = {Status.UNDECIDED: 0, Status.BREACH: 1, Status.PASSIVE: 2}
 _WEIGHT = {Severity.HARD: 0, Severity.SOFT: 1, Severity.WARN: 2}

@@ -24,6 +24,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("EVALUATORS_DISAGREE", 99, "The two evaluators gave different verdicts"),
     Reason("ENGINE_FAULT", 99, "An evaluator failed or ran out of time"),
     Reason("VERDICT_MISSING", 99, "A rule gave no verdict"),
+    Reason("NO_RULE", 99, "No rule that is in force covers the account"),
     Reason("MISSING_FACT", 99, "A fact that a rule needs is missing, stale or cannot be bounded"),
     Reason("UNKNOWN_ACCOUNT", 15, "The account is not in the snapshot"),
     Reason("UNKNOWN_SYMBOL", 1, "The instrument is not in the snapshot"),

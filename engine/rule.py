@@ -7,7 +7,7 @@ After: `rulebook.py`, `evaluate.py`, `compile.py`, `expert/emit.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -153,6 +153,15 @@ class Rule:
     audience: Audience = Audience.EVERYONE
     stratum: int = 0
     span: Span = field(default=NOWHERE, compare=False)
+
+
+SWITCHES = frozenset({"kill-switch", "reducing-only"})
+"""Rules of the shipped library that stand beside every book of the service: they can stop an order and allow none."""
+
+
+def cover(rules: Iterable[Rule]) -> bool:
+    """Whether rules say anything about an order of an account they are in force for: a requirement, no mere switch."""
+    return any(rule.require is not None and rule.id not in SWITCHES for rule in rules)
 
 
 Facts = Mapping[str, Value]

@@ -94,7 +94,7 @@ class RuleBook:
     def _with_rules(self, where: str) -> RuleBook:
         """This book. Raises RuleFileError when nothing is in it: a wrong path must not approve every order."""
         if not self.versions:
-            refuse("no-rules", "there is no rule here, and a book without rules approves everything", Span(where, 1, 1))
+            refuse("no-rules", "there is no rule here, and a book without rules decides nothing", Span(where, 1, 1))
         return self
 
     @classmethod

@@ -26,7 +26,7 @@ from lexorder.engine.events import (
 from lexorder.engine.live import Live
 from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.rule import Audience, Facts, Rule
+from lexorder.engine.rule import Audience, Facts, Rule, cover
 from lexorder.engine.snapshot import Projection
 from lexorder.engine.terms import Value
 from lexorder.engine.wording import Words
@@ -87,6 +87,7 @@ class Seat:
         self.by = by
         self.measured = measured_names(rules)
         self.withheld = frozenset(r.id for r in rules if r.audience is Audience.COMPLIANCE)
+        self.covered = cover(rules)
         self._told: dict[tuple[str, str], Mapping[str, Value]] = {}
         self._words: dict[str, Words] = {}
         self._in_force: InForce | None = None
@@ -96,7 +97,7 @@ class Seat:
         """What a decision is made by now."""
         if self._in_force is None or self._length != chain.length:
             self._in_force = InForce(
-                self.vocabulary, self.rules, time, self.book, chain.hash, self.withheld, self._words
+                self.vocabulary, self.rules, time, self.book, chain.hash, self.withheld, self.covered, self._words
             )
             self._length = chain.length
         return self._in_force

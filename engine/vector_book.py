@@ -24,7 +24,7 @@ from lexorder.engine.errors import ExpertError
 from lexorder.engine.events import Event
 from lexorder.engine.expert.emit import plan as expert_plan
 from lexorder.engine.measuring import measured_names
-from lexorder.engine.rule import Audience, Rule
+from lexorder.engine.rule import Audience, Rule, cover
 from lexorder.engine.vector_cells import RunningCells
 from lexorder.engine.vector_code import Code, Level, NotVectorError
 from lexorder.engine.vector_columns import Flags, Ints
@@ -231,7 +231,9 @@ _KIND = ("order.side", "order.ord_type")
 
 
 def _check(rules: Sequence[Rule]) -> None:
-    """Rules whose decisions say more than their verdicts, or that read what is measured order by order."""
+    """Rules whose decisions say more than their verdicts, or that read what is measured order by order, or none."""
+    if not cover(rules):
+        raise NotVectorError("no rule covers the account")
     measured = measured_names(rules)
     if measured:
         raise NotVectorError(f"{measured[0]} is measured for each order")

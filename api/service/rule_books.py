@@ -21,10 +21,10 @@ from lexorder.api.service.principal import Author
 from lexorder.api.service.problems import Problem
 from lexorder.engine.desk import shipped_rules
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.rule import Audience
+from lexorder.engine.rule import SWITCHES, Audience
 from lexorder.engine.rulebook import RuleBook, rule_files
 
-STANDING = ("kill-switch", "reducing-only")
+STANDING = tuple(sorted(SWITCHES))
 """Rules of the shipped library that no active book goes without."""
 
 STANDING_FILE = Path("regulatory") / "thresholds.yaml"

@@ -30,7 +30,7 @@ def decided(named: Rule, example: Example) -> tuple[Rule, Decision]:
     today = snapshot.single["clock.date"]
     rules = (case.rule, *(r for r in book().on(today) if r.derive))  # type: ignore[arg-type]
     by = Evaluators(CompiledBook(rules, words(), snapshot), ReferenceExpert(rules, words(), snapshot))
-    in_force = InForce(words(), {r.id: r for r in rules}, snapshot.time, book().hash, snapshot.hash)
+    in_force = InForce(words(), {r.id: r for r in rules}, snapshot.time, book().hash, snapshot.hash, covered=True)
     return case.rule, decide(orders, case.world.account, Live(words(), snapshot), in_force, by)
 
 
