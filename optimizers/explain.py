@@ -18,14 +18,15 @@ from lexorder.engine.snapshot import Projection, Snapshot, project
 from lexorder.engine.terms import Compare
 from lexorder.engine.verdict import Finding
 from lexorder.optimizers.board import Board
+from lexorder.optimizers.models import UNTOLD, Steered
 from lexorder.optimizers.outcome import Binding, Clash, Headroom, Infeasible, Rebalanced, TradeOrder, Weight
+from lexorder.optimizers.reached import reached_by
 from lexorder.optimizers.release import Released
 from lexorder.optimizers.rows import Refusal, RowSet, Source
 from lexorder.optimizers.signals import SignalReport
 from lexorder.optimizers.solve import Conflict, Relaxation, Solution
 from lexorder.optimizers.universe import account_fact, value_of_share
 
-BASIS_POINTS = 10_000
 NEGLIGIBLE = 1e-3
 """Shadow prices below this many basis points per percent are left out."""
 
@@ -39,13 +40,14 @@ def account_for(
     released: Released,
     signals: SignalReport,
     left: Sequence[Refusal],
+    steered: Steered = UNTOLD,
 ) -> Rebalanced:
     """All that is reported about accepted orders."""
     before = project(board.projection.snapshot, board.projection.vocabulary, board.projection.account, ())
     after = project(released.after, before.vocabulary, before.account, ())
     orders = tuple(_order(facts, w, board) for w, wave in enumerate(released.waves, 1) for facts in wave)
     nav, traded = account_fact(before, "account.nav"), sum((o.value for o in orders), Fraction(0))
-    unit = _bp(solution)
+    reached = reached_by(solution)
     return Rebalanced(
         account=before.account,
         time=before.snapshot.time.isoformat(),
@@ -53,14 +55,14 @@ def account_for(
         decisions=released.decisions,
         weights=tuple(_weights(board, before, after, nav, signals)),
         headroom=tuple(headroom(rules, before, after, board)),
-        binding=tuple(_binding(found, solution, unit)),
+        binding=tuple(_binding(found, solution, reached.marginal)),
         signals=signals,
         nav=nav,
         cash_before=account_fact(before, "account.cash"),
         cash_after=account_fact(after, "account.cash"),
         turnover=traded / nav,
         cost=_cost(before, after),
-        gap_bp=None if solution.gap is None or solution.uncured else Fraction(solution.gap) * unit,
+        gap_bp=reached.gap,
         route=f"{solution.route.path}: {solution.route.reason}",
         certificate=solution.text,
         confirmed=released.confirmed,
@@ -68,15 +70,10 @@ def account_for(
         left_out=(*left, *(Refusal("", s, "no safe wave for its order") for s in solution.trimmed)),
         rulebook_hash=solution.certificate.rulebook,
         snapshot_hash=solution.certificate.snapshot,
+        steered=steered,
+        value_bp=reached.value,
+        bound_bp=reached.bound,
     )
-
-
-def _bp(solution: Solution) -> Fraction:
-    """Basis points of NAV in one unit of the objective, whose text is `1e-12 of NAV`."""
-    objective = solution.certificate.problem.objective
-    if objective is None or not objective.unit.endswith(" of NAV"):
-        return Fraction(0)
-    return Fraction(objective.unit.split()[0]) * BASIS_POINTS
 
 
 def _order(facts: Facts, wave: int, board: Board) -> TradeOrder:
@@ -170,7 +167,9 @@ def _binding(found: RowSet, solution: Solution, unit: Fraction) -> list[Binding]
     return sorted(priced, key=lambda b: -b.price)
 
 
-def explain(conflict: Conflict, board: Board, found: RowSet, rulebook: str, signals: SignalReport) -> Infeasible:
+def explain(
+    conflict: Conflict, board: Board, found: RowSet, rulebook: str, signals: SignalReport, *, steered: Steered = UNTOLD
+) -> Infeasible:
     """A conflict by rule names, limits and smallest relaxations."""
     snapshot: Snapshot = board.projection.snapshot
     return Infeasible(
@@ -181,6 +180,7 @@ def explain(conflict: Conflict, board: Board, found: RowSet, rulebook: str, sign
         signals=signals,
         rulebook_hash=rulebook,
         snapshot_hash=snapshot.hash,
+        steered=steered,
     )
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,12 @@ from lexorder.optimizers.risk_models import FactorModel, Floats
 
 LOADING_DIGITS = 6
 """A typical loading keeps at least this many digits after rounding."""
+
+TRACKING_DIGITS = (9, 16)
+"""Fewest and most decimal digits of a weight that is tracked; more would not fit a certificate's numbers."""
+
+SQUARED = " of NAV squared"
+"""Ends the unit of a squared distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +89,38 @@ def mean_variance(
     )
 
 
-def track_weights(
-    book: Book,
-    target: ArrayLike,
-    *,
-    model: FactorModel | None = None,
-    buy_cost: ArrayLike = 0.0,
-    sell_cost: ArrayLike = 0.0,
-) -> Objective:
-    """Return the squared distance to `target` (shape (N,), weights in NAV) plus costs, as integers.
+def track_weights(book: Book, target: Sequence[Fraction | float]) -> Objective:
+    """Return the squared distance to `target` (shape (N,), weights in NAV), `sum (w - t)**2`, as integers.
 
-    With a `model`, distance is tracking variance `(w - t)'Cov(w - t)`; without, `sum (w - t)**2`.
-    Used for proposals of other libraries. Refused: see the module.
+    Each name gives the square of a whole number, `(a x - c)**2`, with `a` one unit's weight and `c` the target, both at
+    one scale: so the value is a distance to the last digit, never below 0, and its root is one too. Refused: see the
+    module. Why not tracking variance: it would buy one name in place of another that a rule keeps out.
     """
-    unit, count = book.unit_weights, len(book.marks)
-    weights = _vector(target, count, "target weights")
-    variance = np.ones(count) if model is None else model.idiosyncratic
-    factors = np.zeros((0, count)) if model is None else model.loadings
-    return _stated(
-        book.held,
-        slope=-2 * variance * weights * unit,
-        curvature=variance * unit**2,
-        buy=_costs(buy_cost, count) * unit,
-        sell=_costs(sell_cost, count) * unit,
-        loadings=factors * unit,
-        constants=-factors @ weights,
-    )
+    count, exactly = len(book.marks), [_finite(weight) for weight in target]
+    if len(exactly) != count:
+        raise ModelError(f"target weights must be {count} finite numbers")
+    units = [Fraction(mark, book.nav) for mark in book.marks]
+    root = _tracking_digits(units)
+    scaled = ((round(u * 10**root), round(t * 10**root)) for u, t in zip(units, exactly, strict=True))
+    functions = tuple((n, Function((), ((c * c, -2 * a * c, a * a),))) for n, (a, c) in enumerate(scaled))
+    return Objective(f"1e-{2 * root}{SQUARED}", functions, ())
+
+
+def _finite(weight: Fraction | float) -> Fraction:
+    """A weight, exact. Raises ModelError."""
+    try:
+        return Fraction(weight)
+    except (OverflowError, ValueError):
+        raise ModelError("target weights must be finite numbers") from None
+
+
+def _tracking_digits(units: Sequence[Fraction]) -> int:
+    """Decimal digits that leave `LOADING_DIGITS` and one more of a typical unit's weight, within what is sensible."""
+    if not units:
+        return TRACKING_DIGITS[0]
+    typical = sorted(units)[len(units) // 2]
+    least, most = TRACKING_DIGITS
+    return min(max(LOADING_DIGITS + 1 - floor(log10(typical)), least), most)
 
 
 def _vector(values: ArrayLike, count: int, what: str) -> Floats:

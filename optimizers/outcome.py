@@ -14,6 +14,7 @@ from lexorder.engine.decision import Decision
 from lexorder.engine.facts import plain
 from lexorder.engine.quantity import exact
 from lexorder.engine.terms import Value
+from lexorder.optimizers.models import UNTOLD, Steered, Target
 from lexorder.optimizers.rows import Refusal
 from lexorder.optimizers.signals import SignalReport
 
@@ -120,9 +121,11 @@ class Rebalanced:
 
     `decisions`: one for each wave, all its orders together; `gap_bp`: certified distance to the optimum of the
     stated objective in basis points of NAV (None without a bound, and where an old breach remains, since the bound
-    speaks of holdings without any). `turnover`: traded value over NAV. `cost`: the most the orders can cost against
-    the marks, in the account's money. `left_out`: names kept as they are, and why. `incurable`: where an old breach
-    remains, the rules that together do not admit curing it.
+    speaks of holdings without any). `steered`: the model, and the target weights it proposed; `value_bp`, `bound_bp`:
+    the stated objective at the end and its certified bound, in the same unit (of a distance, the root). `turnover`:
+    traded value over NAV. `cost`: the most the orders can cost against the marks, in the account's money. `left_out`:
+    names kept as they are, and why. `incurable`: where an old breach remains, the rules that together do not admit
+    curing it.
     `by_order`: rules that are no rows and were checked when each order was decided.
     """
 
@@ -148,6 +151,9 @@ class Rebalanced:
     snapshot_hash: str
     incurable: tuple[Clash, ...] = ()
     by_order: tuple[str, ...] = ()
+    steered: Steered = UNTOLD
+    value_bp: Fraction | None = None
+    bound_bp: Fraction | None = None
 
     @property
     def waves(self) -> int:
@@ -160,12 +166,14 @@ class Rebalanced:
             "outcome": "rebalanced",
             "account": self.account,
             "time": self.time,
+            "model": dict(self.steered.model),
             "orders": [o.to_fix() for o in self.orders],
             "decisions": [
                 {"wave": n + 1, "outcome": d.outcome.value, "verdicts": d.verdicts, "hash": d.hash}
                 for n, d in enumerate(self.decisions)
             ],
             "weights": [_weight(w) for w in self.weights],
+            "targets": [_target(t) for t in self.steered.targets],
             "headroom": [_headroom(h) for h in self.headroom],
             "binding": [
                 {"rule": b.rule, "subject": b.subject, "limit": amount(b.limit), "shadow_price_bp": f"{b.price:.6g}"}
@@ -176,6 +184,11 @@ class Rebalanced:
             "cash_after": exact(self.cash_after),
             "turnover": amount(self.turnover),
             "cost": amount(self.cost),
+            "objective": {
+                "statement": self.steered.statement,
+                "value_bp": amount(self.value_bp),
+                "bound_bp": amount(self.bound_bp),
+            },
             "certified_gap_bp": amount(self.gap_bp),
             "route": self.route,
             "confirmed": self.confirmed,
@@ -198,6 +211,7 @@ class Infeasible:
     signals: SignalReport
     rulebook_hash: str
     snapshot_hash: str
+    steered: Steered = UNTOLD
 
     def to_json(self) -> dict[str, object]:
         """Plain data; amounts as decimal text."""
@@ -205,6 +219,7 @@ class Infeasible:
             "outcome": "infeasible",
             "account": self.account,
             "time": self.time,
+            "model": dict(self.steered.model),
             "orders": [],
             "conflict": [_clash(c) for c in self.clashes],
             "rulebook_hash": self.rulebook_hash,
@@ -228,6 +243,15 @@ def _weight(w: Weight) -> dict[str, object]:
         "weight_before": amount(w.weight_before),
         "weight_after": amount(w.weight_after),
         "expected_return": amount(w.expected),
+    }
+
+
+def _target(t: Target) -> dict[str, object]:
+    return {
+        "symbol": t.symbol,
+        "proposed_weight": amount(t.proposed),
+        "target_weight": amount(t.weight),
+        "why": t.why,
     }
 
 

@@ -1,14 +1,17 @@
 """PyPortfolioOpt as a source of target weights.
 
-In: expected returns and a covariance or returns. Out: weights, long only, that sum to `invested`. They are a
-proposal: `objective.track_weights` states the distance to them in integers, and `solve` accepts whole
-units by the exact rows. Refused: `ModelError` for inputs, `ProposalError` where PyPortfolioOpt or its
-solver reports anything but success. Imported only here and in `risk_models.py`, when called.
-Before: the caller's estimates. After: `objective.py`.
+In: expected returns and a covariance. Out: weights, long only, that sum to `invested`. They are a proposal:
+`objective.track_weights` states the distance to them in integers, and `solve` accepts whole units by the exact rows.
+Refused: `ModelError` for inputs, `ProposalError` where PyPortfolioOpt or its solver reports anything but success, also
+for want of time. Imported only here and in `risk_models.py`, when called. Before: the caller's estimates. After:
+`targets.py`.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,9 @@ from numpy.typing import ArrayLike
 
 from lexorder.optimizers.refusals import ModelError, ProposalError
 from lexorder.optimizers.risk_models import Floats
+
+SECONDS = 10.0
+"""A library's solver may take this long, unless told otherwise."""
 
 
 def max_utility_weights(
@@ -25,11 +31,12 @@ def max_utility_weights(
     risk_aversion: float,
     cap: float = 1.0,
     invested: float = 1.0,
+    seconds: float = SECONDS,
 ) -> Floats:
     """Return the weights of `EfficientFrontier.max_quadratic_utility`, shape (N,), times `invested`.
 
-    `expected`: shape (N,), `covariance`: shape (N, N), over one period. `cap`: largest weight
-    before scaling; `invested`: share of NAV, above 0 and at most 1. Refused: see the module.
+    `expected`: shape (N,), `covariance`: shape (N, N), over one period. `cap`: largest weight before scaling;
+    `invested`: share of NAV, above 0 and at most 1; `seconds`: its solver's time. Refused: see the module.
     """
     mean, dense = np.asarray(expected, dtype=float), np.asarray(covariance, dtype=float)
     fits = mean.ndim == 1 and dense.shape == (len(mean), len(mean))
@@ -41,12 +48,30 @@ def max_utility_weights(
     from pypfopt.efficient_frontier import EfficientFrontier
     from pypfopt.exceptions import OptimizationError
 
-    frontier: Any = EfficientFrontier(mean, dense, weight_bounds=(0.0, cap), solver="CLARABEL")
+    options = {"time_limit": seconds}
+    frontier: Any = EfficientFrontier(mean, dense, weight_bounds=(0.0, cap), solver="CLARABEL", solver_options=options)
     try:
-        frontier.max_quadratic_utility(risk_aversion=risk_aversion)
-    except (OptimizationError, SolverFailed, ValueError) as error:
-        raise ProposalError("PyPortfolioOpt", type(error).__name__) from None
+        with surely():
+            frontier.max_quadratic_utility(risk_aversion=risk_aversion)
+    except (OptimizationError, SolverFailed, ValueError, UserWarning) as error:
+        raise ProposalError("PyPortfolioOpt", worded(error)) from None
     return checked_weights(frontier.weights, len(mean), "PyPortfolioOpt") * invested
+
+
+@contextmanager
+def surely() -> Iterator[None]:
+    """Within it CVXPY's word that a solution may be inaccurate, also for want of time, is raised as UserWarning.
+
+    Both libraries would go on with such a solution.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Solution may be inaccurate")
+        yield
+
+
+def worded(error: Exception) -> str:
+    """What a library's failure is called in a refusal; its own words may repeat the input."""
+    return "inaccurate or out of time" if isinstance(error, UserWarning) else type(error).__name__
 
 
 def checked_weights(weights: Any, count: int, library: str) -> Floats:

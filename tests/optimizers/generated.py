@@ -145,12 +145,13 @@ def _working(symbol: str, k: int, mark: Fraction) -> dict[str, str]:
 
 
 def _signal(symbol: str, random: Random) -> dict[str, str]:
+    expected = f"{random.uniform(-0.02, 0.04):.6f}"
     return {
         "id": f"S-{symbol}",
         "account": ACCOUNT,
         "symbol": symbol,
-        "direction": "long",
-        "expected_return": f"{random.uniform(-0.02, 0.04):.6f}",
+        "direction": "short" if expected.startswith("-") else "long",
+        "expected_return": expected,
         "confidence": f"{random.uniform(0.3, 0.9):.4f}",
     }
 

@@ -1,6 +1,8 @@
 """The integer objective is the stated formula to six digits, and its arrays are its integers."""
 
 import random
+from fractions import Fraction
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 from lexorder.engine.certificate import Name, Problem
 from lexorder.optimizers.objective import (
+    SQUARED,
+    TRACKING_DIGITS,
     Book,
     ObjectiveTable,
     fewest_units,
@@ -40,19 +44,32 @@ def test_mean_variance_is_the_formula() -> None:
         assert goal.value(x.tolist()) * unit_of(goal) == pytest.approx(formula, rel=1e-6, abs=1e-12)
 
 
-@pytest.mark.parametrize("model", [None, MODEL])
-def test_tracking_is_the_distance_to_the_target(model) -> None:
-    target = np.full(COUNT, 0.05)
-    goal = track_weights(BOOK, target, model=model)
-    covariance = np.eye(COUNT) if model is None else model.covariance()
-    x, y = [300] * COUNT, [500] * COUNT
+def test_tracking_is_the_distance_to_the_target() -> None:
+    target = [Fraction(n, 300) for n in range(COUNT)]
+    goal = track_weights(BOOK, target)
+    nav, unit = Fraction(BOOK.nav), Fraction(goal.unit.removesuffix(SQUARED))
+    for seed in range(20):
+        x = np.random.default_rng(seed).integers(0, 2000, COUNT).tolist()
+        exact = sum((q * mark / nav - t) ** 2 for q, mark, t in zip(x, BOOK.marks, target, strict=True))
+        found = goal.value(x) * unit
+        assert abs(found - exact) < Fraction(1, 10**9) * max(exact, Fraction(1, 10**6))
 
-    def distance(holdings: list[int]) -> float:
-        away = np.array(holdings) * BOOK.unit_weights - target
-        return float(away @ covariance @ away)
 
-    found = (goal.value(x) - goal.value(y)) * unit_of(goal)
-    assert found == pytest.approx(distance(x) - distance(y), rel=1e-5)
+def test_what_is_exactly_reached_is_no_distance_at_all() -> None:
+    goal = track_weights(Book([1, 2, 4], 2**10, [0, 0, 0]), [Fraction(5, 2**10), Fraction(6, 2**10), 0])
+    assert goal.value([5, 3, 0]) == 0
+    assert goal.value([5, 3, 1]) > 0
+    assert min(goal.value([x, y, 0]) for x in range(9) for y in range(9)) == 0
+
+
+@pytest.mark.parametrize("mark", [1, 10**3, 10**9, 10**14, 10**17])
+def test_the_value_is_a_square_whatever_a_unit_weighs_so_that_its_root_is_a_distance(mark) -> None:
+    goal = track_weights(Book([mark], 10**16, [0]), [Fraction(1, 7)])
+    digits = int(goal.unit.removesuffix(SQUARED)[3:])
+    assert digits % 2 == 0
+    assert 2 * TRACKING_DIGITS[0] <= digits <= 2 * TRACKING_DIGITS[1]
+    for x in range(5):
+        assert isqrt(goal.value([x])) ** 2 == goal.value([x])
 
 
 def test_arrays_give_the_exact_value() -> None:

@@ -109,34 +109,14 @@ def test_the_least_distance_is_at_the_target():
     assert best == (300, 500)
 
 
-def test_with_a_model_the_distance_is_in_its_covariance():
-    # Two names that move as one: only their sum matters.
-    model = FactorModel(np.array([[0.2, 0.2]]), np.zeros(2))
-    book = Book([10**6, 10**6], 10**9, [0, 0])
-    goal = track_weights(book, [0.3, 0.5], model=model)
-    assert goal.value([300, 500]) == goal.value([500, 300]) == goal.value([0, 800]) == 0
-    assert goal.value([300, 499]) == goal.value([300, 501]) > 0, "short of the sum and above it are as far away"
-
-
-@pytest.mark.parametrize("costs", [{"buy_cost": 0.01}, {"sell_cost": 0.01}])
-def test_following_has_its_costs(costs):
-    book = Book([10**6], 10**9, [500])
-    free, dear = track_weights(book, [0.5]), track_weights(book, [0.5], **costs)
-    x = 600 if "buy_cost" in costs else 400
-    assert dear.value([x]) > free.value([x])
-    assert dear.value([1000 - x]) == free.value([1000 - x])
-
-
-@pytest.mark.parametrize("weights", [[0.1], [0.1, float("nan")], [[0.1, 0.2]], [float("inf"), 0.0]])
+@pytest.mark.parametrize("weights", [[0.1], [0.1, float("nan")], [0.1, 0.2, 0.3], [float("inf"), 0.0], []])
 def test_weights_that_do_not_fit_are_refused(weights):
-    with pytest.raises(ModelError, match="target weights must be 2 finite numbers"):
+    with pytest.raises(ModelError, match=r"target weights must be (2 )?finite numbers"):
         track_weights(Book([1, 1], NAV, [0, 0]), weights)
 
 
-@pytest.mark.parametrize("costs", [[0.1, -0.1], [0.1, float("inf")], float("nan")])
-def test_costs_that_make_no_sense_are_refused_name_by_name(costs):
-    with pytest.raises(ModelError, match="costs"):
-        track_weights(Book([1, 1], NAV, [0, 0]), [0.1, 0.1], buy_cost=costs)
+def test_no_names_are_tracked_by_nothing():
+    assert track_weights(Book([], NAV, []), []).value([]) == 0
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------

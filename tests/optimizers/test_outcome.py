@@ -152,6 +152,9 @@ def test_nothing_of_a_rebalance_is_left_out_of_its_json_but_what_has_a_place_of_
         "certificate": "a file",
         "by_order": "decided_by_order",
         "gap_bp": "certified_gap_bp",
+        "steered": "model and targets",
+        "value_bp": "objective",
+        "bound_bp": "objective",
     }
     document = REBALANCED.to_json()
     missing = {f.name for f in fields(Rebalanced)} - document.keys()

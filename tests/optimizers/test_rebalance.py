@@ -14,8 +14,9 @@ from lexorder.engine.errors import SnapshotError
 from lexorder.engine.facts import load_snapshot
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.verify import verify
+from lexorder.optimizers.estimates import risk_of
 from lexorder.optimizers.outcome import ORDER_FIELDS, Infeasible, Rebalanced, amount
-from lexorder.optimizers.rebalance import Aims, Request, independent, rebalance, risk_of
+from lexorder.optimizers.rebalance import Aims, Request, independent, rebalance
 from lexorder.optimizers.refusals import ModelError
 from lexorder.optimizers.rows import RowsRefused
 from lexorder.optimizers.universe import Trading, limit_price
@@ -32,7 +33,7 @@ def asked(text: str, given: dict[str, object], **signals: str) -> Request:
             "id": f"S-{s}",
             "account": ACCOUNT,
             "symbol": s,
-            "direction": "long",
+            "direction": "short" if r.startswith("-") else "long",
             "expected_return": r,
             "confidence": "1",
         }
@@ -180,11 +181,11 @@ def test_holdings_in_parts_of_a_share_are_refused():
 def test_returns_are_matched_by_name():
     request = asked(CAP, small(1, 1), A="0.01")
     history = pd.DataFrame({"B": [0.01, -0.02, 0.01, 0.0], "A": [0.1, -0.1, 0.2, -0.3], "Z": [0.0, 1.0, 2.0, 3.0]})
-    model = risk_of(replace(request, returns=history), ["A", "B"])
+    model = risk_of(history, request.aims, ["A", "B"])
     variance = model.covariance().diagonal()
     assert variance[0] > 10 * variance[1]
     with pytest.raises(ModelError, match="column for C"):
-        risk_of(replace(request, returns=history), ["A", "C"])
+        risk_of(history, request.aims, ["A", "C"])
 
 
 def test_a_volatile_regime_holds_less():

@@ -15,6 +15,7 @@ from lexorder.engine.errors import SolverError, UsageError
 from lexorder.engine.facts import load_snapshot
 from lexorder.optimizers import rebalance as module
 from lexorder.optimizers.board import Board
+from lexorder.optimizers.estimates import risk_of
 from lexorder.optimizers.outcome import Infeasible, Rebalanced
 from lexorder.optimizers.rebalance import (
     ROUNDS_MAX,
@@ -24,7 +25,6 @@ from lexorder.optimizers.rebalance import (
     independent,
     objective_of,
     rebalance,
-    risk_of,
     value_of_unit,
 )
 from lexorder.optimizers.refusals import ModelError, UndecidedError
@@ -101,7 +101,7 @@ def test_names_that_move_independently_have_no_covariance():
 def test_a_given_model_is_taken_as_it_is():
     request = asked(CAP, small(1, 1))
     model = FactorModel(np.ones((1, 2)), np.ones(2))
-    assert risk_of(replace(request, returns=model), ["A", "B"]) is model
+    assert risk_of(model, request.aims, ["A", "B"]) is model
 
 
 @pytest.mark.parametrize("kind", ["factors", "shrinkage"])
@@ -109,7 +109,7 @@ def test_both_kinds_of_model_keep_each_name_s_own_variance_in_order(kind):
     rng = np.random.default_rng(5)
     history = pd.DataFrame(rng.normal(size=(200, 3)) * [0.03, 0.01, 0.02], columns=["B", "A", "C"])
     request = replace(asked(CAP, small(1, 1, 1)), returns=history, aims=Aims(model=kind))
-    variances = risk_of(request, ["A", "B", "C"]).covariance().diagonal()
+    variances = risk_of(request.returns, request.aims, ["A", "B", "C"]).covariance().diagonal()
     assert list(np.argsort(variances)) == [0, 2, 1], "A calmest, then C, then B"
 
 
@@ -117,13 +117,13 @@ def test_both_kinds_of_model_keep_each_name_s_own_variance_in_order(kind):
 def test_a_name_without_history_is_named(history, words):
     request = replace(asked(CAP, small(1, 1)), returns=pd.DataFrame(history))
     with pytest.raises(ModelError, match=words):
-        risk_of(request, ["A", "B"])
+        risk_of(request.returns, request.aims, ["A", "B"])
 
 
 def test_of_many_names_without_history_five_are_named():
     request = replace(asked(CAP, small(1)), returns=pd.DataFrame({}))
     with pytest.raises(ModelError) as refused:
-        risk_of(request, [f"N{n}" for n in range(9)])
+        risk_of(request.returns, request.aims, [f"N{n}" for n in range(9)])
     assert refused.value.message.endswith("N0, N1, N2, N3, N4")
 
 

@@ -205,7 +205,8 @@ def test_the_order_in_which_reactions_come_does_not_matter():
 
 def asked(extra: str, *holdings: int, returns: str = "0.05") -> Request:
     given = small(*holdings)
-    told = {"id": "S-A", "account": ACCOUNT, "symbol": "A", "direction": "long", "expected_return": returns}
+    way = "short" if returns.startswith("-") else "long"
+    told = {"id": "S-A", "account": ACCOUNT, "symbol": "A", "direction": way, "expected_return": returns}
     snapshot = load_snapshot({**given, "signals": [{**told, "confidence": "1"}]}, VOCABULARY)
     model = independent(len(holdings), 0.02)
     book = RuleBook.of(CAP + extra, VOCABULARY)

@@ -28,7 +28,7 @@ def followed(weights: np.ndarray) -> Solution:
     names = tuple(Name(f"n{i}", 1000, 0, 10**5) for i in range(COUNT))
     rows = [Row(f"cap/{i}", NAV // 4, ((i, Function.linear(m)),)) for i, m in enumerate(marks)]
     rows.append(Row("cash", NAV, tuple((i, Function.linear(m)) for i, m in enumerate(marks))))
-    goal = track_weights(Book(marks, NAV, held), weights)
+    goal = track_weights(Book(marks, NAV, held), weights.tolist())
     answer = solve(Problem(names, (), tuple(rows), (), goal))
     assert isinstance(answer, Solution)
     got = np.array(answer.holdings) * np.array(marks) / NAV

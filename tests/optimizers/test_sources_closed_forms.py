@@ -10,10 +10,11 @@ import riskfolio
 from pypfopt.efficient_frontier import EfficientFrontier
 from scipy.linalg import hadamard
 
+from lexorder.optimizers.models import GOALS, MEASURES
 from lexorder.optimizers.pypfopt import checked_weights, max_utility_weights
 from lexorder.optimizers.refusals import ModelError, ProposalError
 from lexorder.optimizers.risk_models import Floats
-from lexorder.optimizers.riskfolio import GOALS, MEASURES, mean_risk_weights, risk_parity_weights
+from lexorder.optimizers.riskfolio import mean_risk_weights, risk_parity_weights
 
 SIGMA = np.array([0.01, 0.02, 0.04])
 MU = np.array([0.001, 0.003, 0.002])
