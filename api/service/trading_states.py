@@ -51,10 +51,7 @@ class TradingStates:
         """The halted scope an order falls under, or None."""
         if not self.halted or order.get("order.action") == "cancel":  # taking an order away is always allowed
             return None
-        concerned = (
-            ("firm", FIRM),
-            ("account", str(order["order.account"])),
-            ("strategy", str(order.get("order.strategy"))),
-            ("trader", str(order.get("order.trader"))),
-        )
+        # An order without a trader or strategy falls under nobody's halt, whatever it may be called.
+        named = ((scope, order.get(f"order.{scope}")) for scope in SCOPES[1:])
+        concerned = (("firm", FIRM), *((scope, key) for scope, key in named if isinstance(key, str)))
         return next((key for key in concerned if key in self.halted), None)
