@@ -52,12 +52,12 @@ class Effect:
     rules: tuple[str, ...] = ()
 
     def applied(self, target: str, amount: Fraction) -> Fraction:
-        """`amount` of a target after factors and caps; a cap holds for the amount without its sign."""
+        """`amount` of a target after factors and caps; a cap holds for the amount without its sign, and from 0 up."""
         scaled = amount * self.factors.get(target, ONE)
         cap = self.caps.get(target)
         if cap is None or abs(scaled) <= cap:
             return scaled
-        return cap if scaled > 0 else -cap
+        return max(cap, Fraction(0)) if scaled > 0 else min(-cap, Fraction(0))
 
 
 def compose(acts: Iterable[Act]) -> Effect:

@@ -2,15 +2,17 @@
 
 In: rules, one account's projection, a phase. Out: `Reactions`: acts with exact arguments, what could not be known,
 and the derived facts behind them. Guaranteed: the meaning of `evaluate.value`, nothing else; an unknown condition or
-argument is listed, never taken for "nothing to do". Refused: nothing raises for a missing fact. Part of the reference
-meaning: the expert does the same by matching facts and is tested against this. Before: `evaluate.py`. After:
-`compose.py`, `expert/`.
+argument is listed, never taken for "nothing to do"; an amount worked out below zero counts as zero and an exit is for
+all there is at most, so that no reaction turns a holding or a signal round. Refused: nothing raises for a missing
+fact. Part of the reference meaning: the expert does the same by matching facts and is tested against this. Whoever asks
+leaves out the rules that do not cover the account. Before: `evaluate.py`. After: `compose.py`, `expert/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from lexorder.engine.decision import Fired
 from lexorder.engine.evaluate import Point, value
@@ -22,6 +24,8 @@ from lexorder.engine.terms import Term, Value
 from lexorder.engine.verdict import Derived
 
 Argument = tuple[str, Value]
+AMOUNTS = frozenset({"factor", "at", "to", "fraction", "participation", "for"})
+"""Arguments that say how much or how long; `exit` closes a `fraction` of what is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +115,16 @@ def arguments_of(action: Action, at: Point) -> tuple[Argument, ...]:
     """An action's arguments worked out, with the unit of what `reduce` aims at."""
     found: list[Argument] = []
     for name, argument in action.arguments:
-        found.append((name, value(argument, at) if isinstance(argument, Term) else argument))
+        found.append((name, _bounded(name, value(argument, at)) if isinstance(argument, Term) else argument))
         if action.kind == "reduce" and isinstance(argument, Term):
             found.append(("unit", "shares" if argument.unit.shares else "money"))
     return tuple(found)
+
+
+def _bounded(name: str, amount: Value) -> Value:
+    if name not in AMOUNTS or not isinstance(amount, Fraction):
+        return amount
+    return max(Fraction(0), min(amount, Fraction(1)) if name == "fraction" else amount)
 
 
 def in_order(acts: Sequence[Act]) -> tuple[Act, ...]:

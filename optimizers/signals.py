@@ -158,7 +158,7 @@ def _row(signal: Facts, done: Reacted, snapshot: Snapshot) -> SignalRow:
         direction=str(signal.get("signal.direction", "")),
         expected_return=Fraction(0) if flat else _fraction(signal, "signal.expected_return"),
         before=before,
-        after=Fraction(0) if skips else composed(before, own, CONFIDENCE),
+        after=Fraction(0) if skips else min(composed(before, own, CONFIDENCE), Fraction(1)),
         strong=bool(strong),
         skipped=skips[0] if skips else "",
         rules=tuple(dict.fromkeys([*strong, *(r.rule for r in own)])),

@@ -182,6 +182,25 @@ def test_caps_take_the_least_and_factors_multiply_over_rules():
     assert found.sizes["ACME"] == Fraction(1, 5)
 
 
+@pytest.mark.parametrize(
+    ("then", "after", "expected"),
+    [
+        ("scale: {target: signal.confidence, factor: 199%}", "199/200", "199/10000"),
+        ("scale: {target: signal.confidence, factor: 200%}", "1", "1/50"),
+        ("scale: {target: signal.confidence, factor: 201%}", "1", "1/50"),
+        ("scale: {target: signal.confidence, factor: 1 - 100 * market.volatility}", "0", "0"),
+        ("scale: {target: signal.confidence, factor: 1 - 101 * market.volatility}", "0", "0"),
+        ("cap: {target: signal.confidence, at: 1% - 2 * market.volatility}", "0", "0"),
+        ("scale: {target: position.after.quantity, factor: 1 - 101 * market.volatility}", "1/2", "0"),
+    ],
+)
+def test_no_factor_and_no_cap_turns_a_signal_round_or_makes_it_more_than_certain(then, after, expected):
+    """A confidence above 100% would expect more than the model told, one below 0 the opposite of it."""
+    found = reported(one("signal", then), world({}))
+    assert found.signals[0].after == Fraction(after)
+    assert found.expected["ACME"] == Fraction(expected)
+
+
 def test_the_order_in_which_reactions_come_does_not_matter():
     def act(kind: str, subject: str, rule: str, **arguments: Any) -> Reaction:
         return Reaction(rule, "R", "signal", subject, kind, tuple(arguments.items()))
