@@ -3,9 +3,9 @@
 In: one account's projection, and which rules are asked about which subjects. Out: what was derived, what fired, in
 which order and why, what could not be known; and for a phase the `Reactions`. Guaranteed: the same as `react.react`,
 which it is tested against; only what is asked for, and what that depends on, is worked out; after each look the session
-is empty again. Refused by ExpertError: as in `session.py`. Where two rules differ on a derived fact, or one could not
-be worked out, and something reads it, the look is answered by the exact evaluator and says so. Before: `chain.py`.
-After: `book.py`, `desk.py`.
+is empty again, facts are kept by whoever asks. Refused by ExpertError: as in `session.py`. Where two rules differ on a
+derived fact, or one could not be worked out, and something reads it, the look is answered by the exact evaluator and
+says so. Before: `chain.py`, `live.py`. After: `book.py`, `optimizers/signal_rules.py`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from lexorder.engine.expert import formula as f
 from lexorder.engine.expert.chain import UNKNOWN, Chain, Chained, chain, leaves_template, told_template
 from lexorder.engine.expert.clipslib import lib
 from lexorder.engine.expert.leaves import prepared, put_leaves
-from lexorder.engine.expert.live import Live
 from lexorder.engine.expert.session import Builder, Session
 from lexorder.engine.facts import plain
 from lexorder.engine.judge import derivations, inputs_of
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.react import Act, Reactions, Unknown, acts_of, in_order, pairs, react
 from lexorder.engine.rule import Phase, Rule
-from lexorder.engine.snapshot import MissingFactError, Projection, Snapshot, Subject, find
+from lexorder.engine.snapshot import MissingFactError, Projection, Subject, find
 from lexorder.engine.subjects import account_subject
 from lexorder.engine.terms import Value
 from lexorder.engine.verdict import Derived
@@ -227,23 +226,3 @@ def _pair(session: Session, fact: Any) -> Pair:
 
 def _as_asked(asked: Iterable[tuple[Rule, Subject]], unknown: dict[Pair, str]) -> list[Pair]:
     return [(rule.id, subject.key) for rule, subject in asked if (rule.id, subject.key) in unknown]
-
-
-class ExpertReactions:
-    """The expert's side of monitors and signal pipelines: facts kept up to date, reactions on request."""
-
-    def __init__(self, rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> None:
-        self.live = Live(snapshot, vocabulary)
-        self.inference = Inference(rules, vocabulary)
-
-    def apply(self, event: Any) -> None:
-        """Take an event over. Raises SnapshotError for one that does not fit."""
-        self.live.apply(event)
-
-    def react(self, account: str, phase: Phase, only: Collection[str] | None = None) -> Reactions:
-        """What the `then` rules of a phase do for an account; `only` limits it to these subjects."""
-        return self.inference.react(self.live.projection(account, ()), phase, only)
-
-    def close(self) -> None:
-        """Give CLIPS's memory back."""
-        self.inference.close()

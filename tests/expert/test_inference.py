@@ -15,7 +15,8 @@ from lexorder.engine.events import InstrumentChanged
 from lexorder.engine.expert import chain as chain_module
 from lexorder.engine.expert.chain import chain
 from lexorder.engine.expert.clipslib import lib
-from lexorder.engine.expert.inference import ExpertReactions, Inference
+from lexorder.engine.expert.inference import Inference
+from lexorder.engine.expert.live import Live
 from lexorder.engine.facts import load_snapshot
 from lexorder.engine.react import Reactions, react
 from lexorder.engine.rule import Phase, Rule
@@ -203,8 +204,9 @@ class TestFaults:
 
 
 def test_reactions_follow_events():
-    live = ExpertReactions(SHIPPED, VOCABULARY, load_snapshot(market(), VOCABULARY))
-    assert live.react("A", Phase.MONITOR).acts == ()
+    live, inference = Live(load_snapshot(market(), VOCABULARY), VOCABULARY), Inference(SHIPPED, VOCABULARY)
+    assert inference.react(live.projection("A", ()), Phase.MONITOR).acts == ()
     live.apply(InstrumentChanged("BETA", {"market.return_10s": Fraction(-3, 100)}))
-    assert {a.subject for a in live.react("A", Phase.MONITOR, only={"BETA"}).acts} == {"BETA"}
-    live.close()
+    found = inference.react(live.projection("A", ()), Phase.MONITOR, only={"BETA"})
+    assert {a.subject for a in found.acts} == {"BETA"}
+    inference.close()
