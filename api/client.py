@@ -17,7 +17,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 from zlib import crc32
 
 import httpx
@@ -33,6 +33,7 @@ from lexorder.api.client_models import (
     Message,
     Place,
     Rebalance,
+    RebalanceOptions,
     ServiceError,
     Taken,
     UnreachableError,
@@ -50,6 +51,7 @@ __all__ = [
     "Message",
     "Place",
     "Rebalance",
+    "RebalanceOptions",
     "ServiceError",
     "Taken",
     "UnreachableError",
@@ -199,7 +201,7 @@ class Client(_Common):
         """Stop at once."""
         return self.send(risk.kill(scope, identifier, reason))
 
-    def rebalance(self, account: str, trader: str, **options: Any) -> Rebalance:
+    def rebalance(self, account: str, trader: str, **options: Unpack[RebalanceOptions]) -> Rebalance:
         """Rebalance and wait for the result."""
         return self.send(calls.rebalance(account, trader, wait=True, **options))
 
@@ -304,7 +306,7 @@ class AsyncClient(_Common):
         """Stop at once."""
         return await self.send(risk.kill(scope, identifier, reason))
 
-    async def rebalance(self, account: str, trader: str, **options: Any) -> Rebalance:
+    async def rebalance(self, account: str, trader: str, **options: Unpack[RebalanceOptions]) -> Rebalance:
         """Rebalance and wait for the result."""
         return await self.send(calls.rebalance(account, trader, wait=True, **options))
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 from urllib.parse import quote
 
-from lexorder.api.client_models import Batch, Decision, Rebalance, Taken, Verification
+from lexorder.api.client_models import Batch, Decision, Rebalance, RebalanceOptions, Taken, Verification
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -124,8 +124,10 @@ def reject_override(identifier: str, reason: str = "") -> Call[Json]:
 # ---- rebalances --------------------------------------------------------------------------------------
 
 
-def rebalance(account: str, trader: str, **options: Any) -> Call[Rebalance]:
-    """Signals and holdings to orders with a certificate. Options: aims, returns, symbols, strict, wait."""
+def rebalance(
+    account: str, trader: str, *, wait: bool | None = None, **options: Unpack[RebalanceOptions]
+) -> Call[Rebalance]:
+    """Signals, holdings and a model to orders with a certificate. `wait`: for the result; None: where it is small."""
     body = {"account": account, "trader": trader, **options}
     return _slow(Call("POST", "/v1/rebalances", Rebalance, body=body, account=account))
 
@@ -138,6 +140,8 @@ def rebalances() -> Call[list[Json]]:
 def get_rebalance(identifier: str) -> Call[Rebalance]:
     """One of them."""
     return _get("/v1/rebalances/{id}", Rebalance, id=identifier)
+    if wait is not None:
+        body["wait"] = wait
 
 
 def cancel_rebalance(identifier: str) -> Call[Rebalance]:

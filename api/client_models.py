@@ -6,7 +6,7 @@ not refused, so that an older client reads a newer service. Refused: nothing her
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -108,6 +108,25 @@ class Taken(msgspec.Struct, frozen=True):
 
 class Rebalance(msgspec.Struct, frozen=True):
     """A rebalance: `status` is running, done, infeasible, refused, undecided or cancelled."""
+class RebalanceOptions(TypedDict, total=False):
+    """What may be said of a rebalance beside its account and trader; amounts and weights are decimal text.
+
+    `model`: `mean_variance`, `max_utility`, `mean_risk`, `risk_parity` or `target_weights`; `risk_measure`, `goal`,
+    `invested`, `max_weight` and `targets` belong to some of them. `returns`: `symbols` and `rows` of past returns.
+    """
+
+    model: str
+    risk_measure: str
+    goal: str
+    invested: str
+    max_weight: str
+    targets: dict[str, str]
+    aims: dict[str, str]
+    returns: dict[str, Any]
+    symbols: list[str]
+    strict: bool
+
+
 
     id: str
     account: str

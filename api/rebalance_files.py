@@ -3,7 +3,8 @@
 In: paths (CSV or JSON). Out: the snapshot and returns of a rebalance. Guaranteed: amounts are taken over exactly as
 written; a net asset value that is not given is holdings at the marks plus cash, exact. Refused, naming file, row and
 column (`SnapshotError`, `UsageError`): what `tabular.py` and `load_snapshot` refuse, a holding without a price, a price
-history with gaps or not from old to new, a symbol twice among reference data. Before: `tabular.py`. After:
+history with gaps or not from old to new, a symbol twice among reference data, a signal whose direction and return
+contradict each other. Before: `tabular.py`. After:
 `cli_rebalance.py`.
 
 Files, with the vocabulary's names as columns:
@@ -12,7 +13,8 @@ Files, with the vocabulary's names as columns:
                CSV `symbol,quantity` with a row `CASH`; or JSON with `account`, `positions`, `working_orders`
     prices     CSV `symbol,mark[,bid,ask,volatility,…]`; or a history, CSV `date,SYMBOL,SYMBOL,…`: the last row is the
                marks, the rest the returns and volatilities
-    signals    CSV `symbol,expected_return,confidence[,strategy,timeframe,direction,reward_risk,id]`
+    signals    CSV `symbol,expected_return,confidence[,strategy,timeframe,direction,reward_risk,id]`; models that weigh
+               no returns do without
     reference  CSV `symbol,issuer,sector[,country,currency,lot,adv,…]`
     returns    CSV `date,SYMBOL,SYMBOL,…` of returns a period
     lists      a folder of CSV files `list,name,from,until,reason` (see `name_lists.py`)
@@ -35,6 +37,7 @@ from lexorder.engine.facts import load_snapshot
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.quantity import exact
 from lexorder.engine.snapshot import Snapshot
+from lexorder.optimizers.signals import CONTRADICTS, contradiction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +55,7 @@ class Paths:
 
     portfolio: Path
     prices: Path
-    signals: Path
+    signals: Path | None = None
     reference: Path | None = None
     returns: Path | None = None
     lists: Path | None = None
@@ -72,7 +75,7 @@ def read(paths: Paths, vocabulary: Vocabulary, time: str, *, account: str, trade
     book = _portfolio(paths.portfolio, account)
     prices = _Prices(paths.prices)
     reference = read_table(paths.reference, required=("symbol",)) if paths.reference else None
-    signals = read_table(paths.signals, required=("symbol", "expected_return", "confidence"))
+    signals = _signals(paths.signals)
     instruments, market = _instruments(prices, reference, book.account, time)
     _priced(book, instruments)
     _net_asset_value(book, instruments)
@@ -91,6 +94,9 @@ def read(paths: Paths, vocabulary: Vocabulary, time: str, *, account: str, trade
     }
     sources = {"positions": book.positions, "signals": signals, "instruments": prices.table, "market": prices.table}
     snapshot = _loaded(document, vocabulary, sources)
+    for n, signal in enumerate(snapshot.signals):
+        if why := contradiction(signal):
+            raise SnapshotError(CONTRADICTS, signals.place(n, "direction"), why)
     return Given(snapshot, name, _returns(paths, prices))
 
 
@@ -252,6 +258,13 @@ def _by_symbol(reference: Table) -> dict[str, dict[str, Any]]:
             raise SnapshotError("listed-twice", reference.place(n, "symbol"), "stands in another row already")
         found[symbol] = row
     return found
+
+
+def _signals(file: Path | None) -> Table:
+    """The signals; none without a file."""
+    if file is None:
+        return Table(Path(), (), ())
+    return read_table(file, required=("symbol", "expected_return", "confidence"))
 
 
 def _signal(row: dict[str, Any], number: int, account: str) -> dict[str, Any]:

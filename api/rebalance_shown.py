@@ -21,6 +21,7 @@ from lexorder.engine.rulebook import RuleBook
 if TYPE_CHECKING:  # or whoever only reads records would import the solvers
     from lexorder.optimizers.outcome import Binding, Clash, Headroom, Infeasible, Rebalanced
     from lexorder.optimizers.rows import Refusal
+    from lexorder.optimizers.signals import SignalReport
 
 ZEROS = "0" * 64
 """In place of the hash of a snapshot."""
@@ -45,8 +46,15 @@ def orders_shown(result: Rebalanced, withheld: Collection[str]) -> Rebalanced:
         left_out=_open(result.left_out, withheld),
         incurable=result.incurable if all_open(result.incurable, withheld) else (),
         by_order=tuple(rule for rule in result.by_order if rule not in withheld),
+        signals=signals_shown(result.signals, withheld),
         snapshot_hash=ZEROS,
     )
+
+
+def signals_shown(report: SignalReport, withheld: Collection[str]) -> SignalReport:
+    """The signals without the names of withheld rules among those that acted."""
+    rows = (replace(row, rules=tuple(r for r in row.rules if r not in withheld)) for row in report.signals)
+    return replace(report, signals=tuple(rows))
 
 
 def conflict_shown(result: Infeasible, withheld: Collection[str]) -> Infeasible:

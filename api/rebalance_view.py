@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lexorder.api.figures import DASH, figure, number, percent
+from lexorder.optimizers.models import Target
 from lexorder.optimizers.outcome import Clash, Headroom, Infeasible, Rebalanced, Weight
 from lexorder.optimizers.signals import SignalReport, SignalRow
 
@@ -104,6 +105,24 @@ def weights_table(result: Rebalanced) -> Table:
     return made
 
 
+def targets_table(result: Rebalanced, *, most: int = 60) -> Table:
+    """Target weights: what was proposed, what the rules left of it, what is held after."""
+    made = table("Target weights", "name", "proposed", "target", "after", "what the rules took", right=(1, 2, 3))
+    after = {w.symbol: w.weight_after for w in result.weights}
+    targets = heaviest_targets(result)
+    for t in targets[:most]:
+        cut = Text(percent(t.weight), "yellow" if t.weight != t.proposed else "")
+        made.add_row(t.symbol, percent(t.proposed), cut, percent(after.get(t.symbol, Fraction(0))), t.why or DASH)
+    if len(targets) > most:
+        made.caption = f"and {len(targets) - most} more"
+    return made
+
+
+def heaviest_targets(result: Rebalanced) -> list[Target]:
+    """Target weights, heaviest proposal first."""
+    return sorted(result.steered.targets, key=lambda t: (-abs(t.proposed), t.symbol))
+
+
 def headroom_table(result: Rebalanced) -> Table:
     """Rules that are broken, were broken or are close to their limit."""
     shown = [h for h in result.headroom if notable(h)]
@@ -177,8 +196,9 @@ def summary(result: Rebalanced) -> str:
     """The figures of a rebalance in a few lines."""
     cash = f"{percent(result.cash_before / result.nav)} → {percent(result.cash_after / result.nav)}"
     waves = f"{result.waves} wave{'s' if result.waves != 1 else ''}"
+    steered = f"model {result.steered.words}\n" if result.steered.tracks else ""
     return (
-        f"{len(result.orders)} orders in {waves}, each wave approved by both evaluators\n"
+        f"{steered}{len(result.orders)} orders in {waves}, each wave approved by both evaluators\n"
         f"turnover {percent(result.turnover, 1)}, cost against the marks at most {number(result.cost)}, cash {cash}\n"
         f"{certified_words(result)}; {number(result.confirmed)} comparisons of rows with the evaluator"
         f"{left_out_words(result)}"
@@ -188,9 +208,13 @@ def summary(result: Rebalanced) -> str:
 def certified_words(result: Rebalanced) -> str:
     """What the certificate says of the objective, and by which path the holdings were found."""
     path = result.route.split(":", maxsplit=1)[0]
+    far = ""
+    if result.steered.tracks and result.value_bp is not None:
+        far = f"{number(result.value_bp, 3)} bp of NAV from the target weights (root of the summed squares), "
     if result.gap_bp is None:
-        return f"no certified distance to the best value of the stated objective ({path} path)"
-    return f"certified within {gap_words(result)} of NAV of the optimum of the stated objective ({path} path)"
+        return f"{far}no certified distance to the best value of the stated objective ({path} path)"
+    what = "the stated objective, that distance" if far else "the stated objective"
+    return f"{far}certified within {gap_words(result)} of NAV of the optimum of {what} ({path} path)"
 
 
 def left_out_words(result: Rebalanced) -> str:

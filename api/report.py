@@ -14,7 +14,15 @@ from pathlib import Path
 
 from lexorder.api.charts import Bar, before_after, usage
 from lexorder.api.figures import figure, number, percent
-from lexorder.api.rebalance_view import gap_words, heaviest, notable, state, used_after
+from lexorder.api.rebalance_view import (
+    certified_words,
+    gap_words,
+    heaviest,
+    heaviest_targets,
+    notable,
+    state,
+    used_after,
+)
 from lexorder.engine.decision import Decision
 from lexorder.optimizers.outcome import Headroom, Infeasible, Rebalanced
 
@@ -45,7 +53,7 @@ def html(page: Page) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"pct": percent, "num": number, "usage": _usage}
-    environment.globals |= {"figure": figure, "state": state, "gap_words": gap_words}
+    environment.globals |= {"figure": figure, "state": state, "gap_words": gap_words, "certified": certified_words}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(page=page, r=page.result, **_parts(page.result))
 
@@ -60,13 +68,15 @@ def _parts(result: Rebalanced | None) -> dict[str, object]:
     from markupsafe import Markup
 
     if result is None:
-        return {"names": "", "sectors": "", "close": [], "rest": 0}
+        return {"names": "", "sectors": "", "close": [], "rest": 0, "targets": [], "after": {}}
     close = [h for h in result.headroom if notable(h)]
     return {
         "names": Markup(before_after("names", "Weight of each name before and after", name_bars(result))),  # noqa: S704
         "sectors": Markup(before_after("sectors", "Weight of each sector before and after", sector_bars(result))),  # noqa: S704
         "close": close,
         "rest": len(result.headroom) - len(close),
+        "targets": heaviest_targets(result),
+        "after": {w.symbol: w.weight_after for w in result.weights},
     }
 
 

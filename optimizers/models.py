@@ -126,13 +126,18 @@ class Model:
     def refuse_unused(self, given: Collection[str]) -> None:
         """Nothing when this model takes every setting that was given. Raises UsageError `setting-not-used`."""
         for setting in given:
-            if setting not in self.kind.takes or (setting in ("aversion", "periods") and not self._reads(setting)):
-                used = ", ".join(sorted(self.kind.takes))
-                raise UsageError("setting-not-used", f"{self.name} does not use {setting}; it takes {used}")
+            if not self.takes(setting):
+                used = [s for s in (*SETTINGS, "aversion") if self.takes(s)]
+                goal = f" with the goal {self.aim}" if self.name == "mean_risk" else ""
+                raise UsageError(
+                    "setting-not-used", f"{self.name} does not use {setting}{goal}; it takes {', '.join(used)}"
+                )
 
-    def _reads(self, setting: str) -> bool:
-        """Whether a goal of mean-risk makes use of a setting that others take for granted."""
-        if self.name != "mean_risk":
+    def takes(self, setting: str) -> bool:
+        """Whether a setting makes a difference. Of a goal of mean-risk it depends."""
+        if setting not in self.kind.takes:
+            return False
+        if self.name != "mean_risk" or setting not in ("aversion", "periods"):
             return True
         return self.aim == "Utility" if setting == "aversion" else self.weighs_returns
 
@@ -147,8 +152,23 @@ class Model:
             goal = f" with the goal {self.aim}" if self.aim else ""
             raise UsageError("signals-needed", f"{self.name}{goal} needs signals with expected returns and confidence")
 
-    def told(self, aversion: float, solver: str = "cvxpy") -> dict[str, str]:
-        """Model, library, its version and the settings in force, as plain text, for reports and records."""
+    def cap_of(self, names: int) -> float:
+        """The largest weight a library may give one of so many names, before it is scaled to the invested share.
+
+        Raises UsageError `bad-setting` when that many names cannot make up the invested share.
+        """
+        invested, most = self.invested or Fraction(1), self.max_weight or Fraction(1)
+        if most * names < invested:
+            most_words, whole = plain_share(most), plain_share(invested)
+            why = f"{names} names of at most {most_words} each do not make up the invested share, {whole}"
+            raise UsageError("bad-setting", f"{why}: lower invested or raise max_weight")
+        return float(min(most / invested, Fraction(1)))
+
+    def told(self, aversion: float | None, solver: str = "cvxpy") -> dict[str, str]:
+        """Model, library, its version and the settings in force, as plain text, for reports and records.
+
+        `aversion`: None where nobody said it.
+        """
         library, distribution = self.kind.library, self.kind.distribution
         if self.is_native and solver == "clarabel":
             library, distribution = "Clarabel", "clarabel"
@@ -159,7 +179,7 @@ class Model:
             found["risk_measure"] = self.measure
         if self.aim:
             found["goal"] = self.aim
-        if "aversion" in self.kind.takes and self._reads("aversion"):
+        if aversion is not None and self.takes("aversion"):
             found["aversion"] = f"{aversion:g}"
         shares = {"invested": self.invested, "max_weight": self.max_weight}
         return found | {k: plain_share(v) for k, v in shares.items() if k in self.kind.takes}

@@ -127,7 +127,7 @@ def _asked(model: Model, names: list[str], signals: SignalReport, sources: Sourc
     expected = [float(live.get(s, aims.prior)) for s in names]
     limits: dict[str, Any] = {"invested": float(model.invested or 1), "seconds": sources.seconds}
     if model.name != "risk_parity":
-        limits |= {"risk_aversion": aims.aversion, "cap": float(model.max_weight or 1)}
+        limits |= {"risk_aversion": aims.aversion, "cap": model.cap_of(len(names))}
     if model.name == "max_utility":
         from lexorder.optimizers.pypfopt import max_utility_weights
 
@@ -161,6 +161,8 @@ class _Cut:
     def of(self, symbol: str, proposed: Fraction, held: Fraction) -> Target:
         """A proposed weight once the rules had their say; `held` is the weight now."""
         rows, size = self.by_name.get(symbol, []), self.signals.sizes.get(symbol, Fraction(1))
+        if not proposed:
+            return Target(symbol, proposed, proposed, "its signals speak against it" if self._shunned(symbol) else "")
         weight, why = proposed * size, [f"size times {_short(size)}"] if size != 1 else []
         if rows and all(r.skipped for r in rows):
             weight = _no_larger(weight, held)
@@ -169,9 +171,12 @@ class _Cut:
             kept = _kept(rows, proposed)
             weight *= kept
             why += [f"confidence times {_short(kept)}"] if kept != 1 else []
-        if self.model.targets is None and _against([r for r in rows if not r.skipped], self.signals, symbol):
-            why = ["its signals speak against it"]
         return Target(symbol, proposed, weight, "; ".join(why))
+
+    def _shunned(self, symbol: str) -> bool:
+        """Whether a library was not even asked about a name."""
+        live = [r for r in self.by_name.get(symbol, []) if not r.skipped]
+        return self.model.targets is None and _against(live, self.signals, symbol)
 
 
 def _no_larger(weight: Fraction, held: Fraction) -> Fraction:

@@ -1,22 +1,38 @@
 """How a rebalance stands in the ledger, and what of it who is not of compliance reads there.
 
-In: a `Result`, or the body of a record. Out: the body, or the `Result` again. Guaranteed: what was recorded is read
-back as it was, in full and as shown to others; a record that does not say what may be shown shows nothing. Refused:
-nothing. Why the certificate for others is not kept beside the other: it is the same but for one hash, and long. Before:
-`rebalance_worker.py`, `rebalance_shown.py`. After: `rebalancing.py`, `views.py`.
+In: a `Task` and its `Result`, or the body of a record. Out: the body, or the `Result` again. Guaranteed: what was
+recorded is read back as it was, in full and as shown to others; a record that does not say what may be shown shows
+nothing. Refused: nothing. Why the certificate for others is not kept beside the other: it is the same but for one hash,
+and long. Before: `rebalance_worker.py`, `rebalance_shown.py`. After: `rebalancing.py`, `views.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from lexorder.api.rebalance_shown import ZEROS
-from lexorder.api.service.rebalance_worker import Result
+from lexorder.api.service.rebalance_worker import Result, Task
+from lexorder.engine.quantity import exact
 
 TOLD = ("outcome", "certificate", "report", "verdict")
 """Keys of a body that hold the result, and that `shown` has for others."""
+
+
+def asked_for(task: Task) -> dict[str, Any]:
+    """What was asked: model, library, version, settings, aims and weights; of past returns the hash, for they are long.
+
+    With the facts of the snapshot, which are records too, that is all a rebalance is made of.
+    """
+    model = task.model
+    targets = None if model.targets is None else {symbol: exact(weight) for symbol, weight in model.targets.items()}
+    returns = None if task.returns is None else sha256(json.dumps(task.returns).encode()).hexdigest()
+    aims = {name: f"{value:g}" for name, value in task.aims.items()}
+    found = {"model": model.told(task.aims.get("aversion")), "aims": aims, "strict": task.strict}
+    return {**found, "targets": targets, "returns_sha256": returns}
 
 
 def recorded(result: Result) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from lexorder.api.service.child_process import (
 )
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot
+from lexorder.optimizers.models import Model
 
 if TYPE_CHECKING:
     from lexorder.engine.errors import LexorderError
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to rebalance: the book, the facts of one account and its names, and the aims.
+    """What to rebalance: the book, the facts of one account and its names, the model and the aims.
 
     `returns`: columns and rows of past returns as decimal text, or None for names that move independently.
     """
@@ -51,6 +52,7 @@ class Task:
     aims: dict[str, Any] = field(default_factory=dict)
     returns: tuple[list[str], list[list[str]]] | None = None
     strict: bool = False
+    model: Model = field(default_factory=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def _solved(task: Task, progress: Callable[[str], None]) -> Result:
         _returns(task),
         Trading(trader=task.trader),
         aims,
+        model=task.model,
         strict=task.strict,
         progress=progress,
     )

@@ -4,8 +4,8 @@ In: what is asked, by whom. Out: a `Job`, whose result is a record before anybod
 no orders without a certificate that the stand-alone verifier accepted; one that is cancelled ends without orders, also
 when its answer arrives in the same moment, and is recorded as cancelled, by whom; what is recorded as ended is never
 cancelled. Refused by `Problem`: 403 `account-not-permitted`, 404 `unknown-account` and `unknown-rebalance`, 409
-`feeds-in-doubt` and `already-ended`, 422 `bad-returns`, 429 `too-many-rebalances`, 503 when nothing can be recorded.
-Before: `rebalance_asked.py`, `rebalance_record.py`. After: `routes_rebalances.py`.
+`feeds-in-doubt` and `already-ended`, 422 as `rebalance_asked.py`, 429 `too-many-rebalances`, 503 when nothing can be
+recorded. Before: `rebalance_asked.py`, `rebalance_record.py`. After: `routes_rebalances.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lexorder.api.service.journal import unavailable
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_asked import Asked, task_of
-from lexorder.api.service.rebalance_record import recorded, result_of
+from lexorder.api.service.rebalance_record import asked_for, recorded, result_of
 from lexorder.api.service.rebalance_worker import Result, Task, cancelled, undecided
 from lexorder.api.service.service import Service
 
@@ -181,6 +181,7 @@ class Rebalances:
             account=job.account,
             rulebook_hash=task.book.hash,
             snapshot_hash=task.snapshot.hash,
+            asked=asked_for(task),
             **recorded(result),
             **({} if by is None else {"asked_by": who.id}),
         )
