@@ -2,7 +2,7 @@
 
 In: the address of a ledger, by default the one that `lexorder serve` uses with the same environment. Out: text, or one
 JSON document for each proof; `verify` exits with 1 when it finds something. Guaranteed: records are only read.
-Refused by `LedgerError`, which `cli.py` words: no ledger there, no such record.
+Refused by `LedgerError`, which `cli.py` words: no ledger there, no such shard, no such record.
 Before: `engine/ledger/`. After: `cli.py`.
 """
 
@@ -24,6 +24,7 @@ from lexorder.engine.ledger import audit, verify_ledger
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.heads import HeadLog, signing_key
 from lexorder.engine.ledger.ledger import Ledger
+from lexorder.engine.ledger.reader import require_shard
 from lexorder.engine.ledger.record import instant
 
 app = typer.Typer(help="Verify, prove and export what was recorded.", no_args_is_help=True)
@@ -51,6 +52,8 @@ def verify(
     trusted = key or beside
     with closing(Database(_address(ledger, shard), read_only=True)) as database:
         result = audit.audit(database, shard, signed, trusted, archive or ())
+        if not result.size and not result.findings:
+            require_shard(database, shard)
     for finding in result.findings:
         typer.echo(finding)
     typer.echo(verify_ledger.summary(result, bool(signed)))

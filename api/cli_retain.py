@@ -18,6 +18,7 @@ from lexorder.api.service.heads_task import KEY_FILE
 from lexorder.api.service.settings import SHARD_MAX, from_environment
 from lexorder.engine.ledger.heads import signing_key
 from lexorder.engine.ledger.ledger import Ledger
+from lexorder.engine.ledger.reader import require_shard
 from lexorder.engine.ledger.record import instant
 
 
@@ -35,6 +36,7 @@ def retain(
     settings = from_environment(shard=shard)
     writer = Ledger.open(ledger or settings.url, shard, read_only=not apply)
     try:
+        require_shard(writer.database, shard)
         what = plan(writer, range_of(None, before, last_flag="--before"))
         typer.echo(f"{what.stop - what.start} records, {what.start} up to {what.stop}, not included")
         if what.why:

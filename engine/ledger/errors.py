@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "ledger-not-durable": "the database server is set up so that a commit can be lost",
     "ledger-url": "the address of the ledger is neither `sqlite:///file` nor `postgresql://user@host/database`",
     "ledger-no-record": "there is no such record, or the tree is not that large",
+    "ledger-no-shard": "nothing was ever recorded under that shard: there is nothing to verify, prove or export",
     "ledger-key": "the signing key cannot be read, or others may read it",
 }
 

@@ -2,7 +2,7 @@
 
 In: a `Database` and a shard. Out: committed records in order, RFC 6962 roots and paths. Guaranteed: nothing that is not
 committed is returned; any thread may read while the writer writes. Refused by `LedgerError`: a record or a tree size
-that does not exist (`ledger-no-record`), a gap (`ledger-broken`).
+that does not exist (`ledger-no-record`), a shard without any (`ledger-no-shard`), a gap (`ledger-broken`).
 Before: `database.py`, `rows.py`, `tree.py`. After: `ledger.py` adds writing; `heads.py` and the commands read.
 """
 
@@ -15,6 +15,19 @@ from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.errors import LedgerError
 from lexorder.engine.ledger.record import Record
 from lexorder.engine.ledger.tree import Tree
+
+
+def require_shard(database: Database, shard: int) -> None:
+    """Refuse a shard that has no record: what is said of nothing would be taken for something.
+
+    Raises:
+        LedgerError: `ledger-no-shard`.
+    """
+    with database.connect() as connection:
+        there = rows.shards(connection)
+    if shard not in there:
+        others = f"there are {', '.join(map(str, there))}" if there else "nor under any other"
+        raise LedgerError("ledger-no-shard", f"nothing was ever recorded under shard {shard}; {others}")
 
 
 class Reader:

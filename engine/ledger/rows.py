@@ -52,6 +52,17 @@ def count(connection: Connection, shard: int, stop: int) -> int:
     return int(connection.execute(wanted).scalar_one())
 
 
+def shards(connection: Connection) -> list[int]:
+    """The shards that have a record, in order; each is one look into the index, however many records there are."""
+    found: list[int] = []
+    while True:
+        later = select(func.min(c.shard)).where(c.shard > (found[-1] if found else -1))
+        shard = connection.execute(later).scalar_one()
+        if not isinstance(shard, int):  # none is left, or a damaged row holds something else
+            return found
+        found.append(shard)
+
+
 def hashes(connection: Connection, shard: int, start: int, stop: int) -> list[bytes]:
     """Hashes of the records from `start` on and before `stop`.
 

@@ -311,6 +311,8 @@ def main(arguments: list[str]) -> int:
         heads = heads_of(options.heads) if options.heads else []
         signed = signature_check(options.key) if options.key else None
         result = check_file(options.ledger, options.shard, heads, signed)
+        if not result.size and not result.findings:
+            raise UnreadableError(f"it holds no record of shard {options.shard}")
     except UnreadableError as error:
         sys.stdout.write(f"NOT CHECKED {error}\n")
         return 2
