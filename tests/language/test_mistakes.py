@@ -33,7 +33,8 @@ def problem(text: str) -> Problem:
 
 def advised(found: Problem) -> str:
     """What the message says to write: its last text in backticks that is no example with `…`."""
-    return [part for part in re.findall(r"`([^`]+)`", found.message) if "…" not in part][-1]
+    parts: list[str] = re.findall(r"`([^`]+)`", found.message)
+    return [part for part in parts if "…" not in part][-1]
 
 
 # ---- operators of other languages --------------------------------------------------------------------------------
