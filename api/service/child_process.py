@@ -3,10 +3,11 @@
 In: a function that reads jobs from a pipe, and jobs. Out: what it answers. Guaranteed: one job at a time, and every job
 ends: with an answer of the kinds the caller knows, or with an error after which the process is gone and the next job
 starts another one, so that no answer is ever taken for that of another job. The deadline holds whatever the process
-does, also when it stops in the middle of reading a job or of writing an answer. Refused: `ChildLost` (it died, or
-answered what nobody can read), `ChildLate`, `ChildClosed`. Why a process and not a thread: a thread that computes makes
-the event loop wait for the interpreter's lock, and one that crashes takes the decisions with it. Before: nothing.
-After: `rebalance_worker.py`, `book_process.py`.
+does, also when it stops in the middle of reading a job or of writing an answer; what it needs to start is not part of
+it and has a limit of its own. A process that had to be ended is replaced at once, so that the next job finds one that
+has started, or nearly. Refused: `ChildLost` (it died, or answered what nobody can read), `ChildLate`, `ChildClosed`.
+Why a process and not a thread: a thread that computes makes the event loop wait for the interpreter's lock, and one
+that crashes takes the decisions with it. Before: nothing. After: `rebalance_worker.py`, `book_process.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from __future__ import annotations
 import multiprocessing as mp
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+STARTING_S = 60.0
+"""A process may take this long to import what it needs."""
 
 T = TypeVar("T")
 Target = Callable[..., None]
@@ -47,12 +52,13 @@ class ChildGivenUp(ChildError):  # noqa: N818
 class ChildProcess:
     """One process, started when first needed or by `warm`. Safe to call from several threads; jobs queue.
 
-    `target` runs there with its end of the pipe and `given`; see `jobs_of`.
+    `target` runs there with its end of the pipe and `given`; see `jobs_of`. `starting_s`: seconds until it is ready.
     """
 
-    def __init__(self, name: str, target: Target, *given: object) -> None:
+    def __init__(self, name: str, target: Target, *given: object, starting_s: float = STARTING_S) -> None:
         self.name = name
         self._target, self._given = target, given
+        self._starting_s = starting_s
         self._turn = threading.Lock()  # held for the whole of a job
         self._life = threading.Lock()  # held for a moment, by whoever starts or ends the process
         self._closed = False
@@ -60,6 +66,7 @@ class ChildProcess:
         self._under_way: threading.Event | None = None  # of the job the process works on, where it can be given up
         self.process: mp.process.BaseProcess | None = None
         self._wire: Connection | None = None
+        self._ready = False  # whether the process said so
 
     def warm(self) -> None:
         """Start the process. Raises ChildClosed, ChildLost."""
@@ -82,11 +89,11 @@ class ChildProcess:
         with self._turn:
             wire = self._started(given_up)
             late = threading.Event()
-            timer = threading.Timer(seconds, self._too_late, (late,))
-            timer.start()
             try:
+                self._greeted(wire, late)
                 self._jobs += 1
-                return _asked(wire, self._jobs, job, answer, heard)
+                with self._within(seconds, late):
+                    return _asked(wire, self._jobs, job, answer, heard)
             except ChildLost:
                 self._end()
                 if late.is_set():
@@ -100,12 +107,11 @@ class ChildProcess:
                 self._end()
                 raise
             finally:
-                timer.cancel()
-                timer.join()  # or it could kill the process during the next job
                 with self._life:
                     self._under_way = None
                 if late.is_set() or (given_up is not None and given_up.is_set()):
                     self._end()
+                self._replaced()
 
     def give_up(self, job: threading.Event) -> None:
         """Want no answer to the job whose `given_up` this is: kill the process if it is at it, else never begin it."""
@@ -122,6 +128,31 @@ class ChildProcess:
                 self.process.kill()
         with self._turn:
             self._end()
+
+    @contextmanager
+    def _within(self, seconds: float, late: threading.Event) -> Iterator[None]:
+        """Kill the process, and say so, when what is done here takes longer."""
+        timer = threading.Timer(seconds, self._too_late, (late,))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # or it could kill the process during the next job
+
+    def _greeted(self, wire: Connection, late: threading.Event) -> None:
+        """Wait until the process is ready for jobs. Raises ChildLost."""
+        if not self._ready:
+            with self._within(self._starting_s, late):
+                _heard(wire, 0)
+            self._ready = True
+
+    def _replaced(self) -> None:
+        """Start another process where there is none: its imports are over, or nearly, when the next job comes."""
+        with self._life:
+            if self.process is None and not self._closed:
+                with suppress(ChildLost):  # there is no room for one now; the next job tries again
+                    self.process, self._wire = self._begun()
 
     def _too_late(self, late: threading.Event) -> None:
         late.set()
@@ -167,6 +198,7 @@ class ChildProcess:
         if self._wire is not None:
             self._wire.close()
         self.process = self._wire = None
+        self._ready = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +216,7 @@ def _asked(wire: Connection, number: int, job: object, answer: type[T], heard: C
     except Exception as error:
         raise ChildLost(type(error).__name__) from None
     while True:
-        try:
-            said = wire.recv()
-        except Exception as error:  # a pipe that ends, or bytes that are no pickle: those can raise anything
-            raise ChildLost(type(error).__name__) from None
-        if not isinstance(said, _Said) or said.job != number:
-            raise ChildLost("words out of turn")
+        said = _heard(wire, number)
         if isinstance(said.what, answer):
             return said.what
         if heard is None:
@@ -197,12 +224,30 @@ def _asked(wire: Connection, number: int, job: object, answer: type[T], heard: C
         heard(said.what)
 
 
-def jobs_of(wire: Connection, work: Callable[[Any, Say], object]) -> None:
-    """In the other process: answer jobs with `work` until the pipe closes. What `work` raises ends the process.
+def _heard(wire: Connection, number: int) -> _Said:
+    """The next word, which must belong to this job; 0 stands for before the first. Raises ChildLost."""
+    try:
+        said = wire.recv()
+    except Exception as error:  # a pipe that ends, or bytes that are no pickle: those can raise anything
+        raise ChildLost(type(error).__name__) from None
+    if not isinstance(said, _Said) or said.job != number:
+        raise ChildLost("words out of turn")
+    return said
 
-    `work` is given the job and a function that says something before the answer is there.
+
+def ready(wire: Connection) -> None:
+    """In the other process: say that jobs may come, once everything needed is imported."""
+    wire.send(_Said(0, None))
+
+
+def jobs_of(wire: Connection, work: Callable[[Any, Say], object]) -> None:
+    """In the other process: say that it is ready, and answer jobs with `work` until the pipe closes.
+
+    What `work` raises ends the process. It is given the job and a function that says something before the answer is
+    there.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it, not the terminal
+    ready(wire)
     while True:
         try:
             number, job = wire.recv()

@@ -9,7 +9,7 @@ import os
 import time
 from multiprocessing.connection import Connection
 
-from lexorder.api.service.child_process import Say, jobs_of
+from lexorder.api.service.child_process import Say, jobs_of, ready
 
 LONG_S = 120.0
 
@@ -46,14 +46,33 @@ def _done(wire: Connection, job: tuple[str, int], say: Say, start: int) -> objec
 
 def nonsense(wire: Connection, *_given: object) -> None:
     """Answers everything with bytes that are no pickle."""
+    ready(wire)
     wire.recv()
     wire.send_bytes(b"nonsense")
 
 
 def silent(wire: Connection, *_given: object) -> None:
     """Takes the job and says nothing."""
+    ready(wire)
     wire.recv()
     time.sleep(LONG_S)
+
+
+def never(_wire: Connection, *_given: object) -> None:
+    """Is never ready."""
+    time.sleep(LONG_S)
+
+
+def early(wire: Connection, *_given: object) -> None:
+    """Says something else before it is ready."""
+    wire.send("good morning")
+    time.sleep(LONG_S)
+
+
+def slow_to_start(wire: Connection, seconds: float) -> None:
+    """Does what it is told, once it has imported what takes so long."""
+    time.sleep(seconds)
+    obey(wire)
 
 
 def gone(_wire: Connection, *_given: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +17,7 @@ from lexorder.api.service.child_process import ChildClosed, ChildGivenUp, ChildL
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_worker import Worker
 from tests.faults.served import until
-from tests.service.obeying import Answered, gone, nonsense, obey, silent
+from tests.service.obeying import Answered, early, gone, never, nonsense, obey, silent, slow_to_start
 from tests.worlds import VOCABULARY
 
 PATIENCE_S = 120.0
@@ -59,9 +60,12 @@ def test_words_on_the_way_are_heard_in_order_and_are_no_answer(child):
     [("exit", 0), ("exit", 9), ("raise", 3), ("garbage", 1), ("garbage", 50_000), ("other", 1), ("talk", 1)],
 )
 def test_a_process_that_ends_or_talks_nonsense_gives_no_answer(child, word, number):
+    well(child, number)
+    old = child.process
     with pytest.raises(ChildLost):
         ask(child, word, number)
-    assert child.process is None
+    assert not old.is_alive()
+    assert child.process.pid != old.pid, "another one starts at once"
     well(child, number)
 
 
@@ -144,6 +148,80 @@ def test_a_process_that_cannot_be_started_gives_no_answer_and_the_next_one_does(
 def test_jobs_of_several_threads_wait_for_their_turn(child):
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(lambda n: ask(child, "plain", n), range(40))) == [1000 + n for n in range(40)]
+
+
+# ---- what it needs to start --------------------------------------------------------------------------
+
+START_S = 1.5
+"""What a process sleeps before it is ready, as if it imported solvers."""
+
+LIMIT_S = 0.75
+"""Of a job: shorter than the start, long enough to answer when the machine has much else to do."""
+
+
+@pytest.fixture
+def sluggish() -> Iterator[ChildProcess]:
+    made = ChildProcess("sluggish", slow_to_start, START_S)
+    yield made
+    made.close()
+
+
+def test_what_a_process_needs_to_start_is_not_part_of_a_job_s_time(sluggish):
+    assert ask(sluggish, "plain", 7, seconds=LIMIT_S) == 7
+
+
+def test_after_a_job_was_given_up_the_next_one_does_not_wait_for_the_start_in_its_own_time(sluggish):
+    assert ask(sluggish, "plain", 1) == 1
+    old, given_up = sluggish.process, threading.Event()
+    assert old is not None
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(sluggish.run, ("sleep", 100), PATIENCE_S, Answered, None, given_up)
+        until(lambda: sluggish._under_way is given_up)
+        sluggish.give_up(given_up)
+        with pytest.raises(ChildGivenUp):
+            job.result(PATIENCE_S)
+    begun = sluggish.process
+    assert begun is not None, "before anybody asks"
+    assert begun.pid != old.pid
+    assert ask(sluggish, "plain", 8, seconds=LIMIT_S) == 8
+    assert sluggish.process is begun
+
+
+def test_a_job_can_be_given_up_while_its_process_starts(sluggish):
+    given_up = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(sluggish.run, ("plain", 1), PATIENCE_S, Answered, None, given_up)
+        until(lambda: sluggish._under_way is given_up)
+        sluggish.give_up(given_up)
+        with pytest.raises(ChildGivenUp):
+            job.result(PATIENCE_S)
+    assert ask(sluggish, "plain", 2) == 2
+
+
+def test_a_process_that_is_never_ready_is_late_and_one_that_says_something_else_is_lost():
+    for other, seconds, error in (
+        (never, 0.2, ChildLate),
+        (early, PATIENCE_S, ChildLost),
+        (gone, PATIENCE_S, ChildLost),
+    ):
+        child = ChildProcess("odd", other, starting_s=seconds)
+        for _ in range(2):
+            with pytest.raises(error):
+                ask(child, "plain")
+        child.close()
+        assert child.process is None, "closed is closed: nothing is started any more"
+
+
+def test_closing_while_a_process_starts_starts_no_other():
+    child = ChildProcess("closing", never)
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(ask, child, "plain")
+        process = until(lambda: child.process)
+        child.close()
+        with pytest.raises(ChildClosed):
+            job.result(PATIENCE_S)
+    assert not process.is_alive()
+    assert child.process is None
 
 
 # ---- jobs that are given up --------------------------------------------------------------------------
