@@ -185,6 +185,14 @@ class Client(_Common):
             time.sleep(self.pause(number, answer))
         raise UnreachableError("unreachable", "The service did not answer.")
 
+    def every(self, call: Call[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Everything a list has, page by page: `client.every(calls.positions())`. Raises ServiceError."""
+        ahead = [call]
+        while ahead:
+            page = self.send(ahead[0])
+            yield from page[_rows(page)]
+            ahead = [*ahead[0].following(page), *ahead[1:]]
+
     def check(self, order: Row, *, reserve: bool = True, key: str = "") -> Decision:
         """May this order go out?"""
         return self.send(calls.check_order(order, reserve=reserve, key=key or new_key()))
@@ -288,6 +296,15 @@ class AsyncClient(_Common):
             await asyncio.sleep(self.pause(number, answer))
         raise UnreachableError("unreachable", "The service did not answer.")
 
+    async def every(self, call: Call[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        """Everything a list has, page by page: `client.every(calls.positions())`. Raises ServiceError."""
+        ahead = [call]
+        while ahead:
+            page = await self.send(ahead[0])
+            for row in page[_rows(page)]:
+                yield row
+            ahead = [*ahead[0].following(page), *ahead[1:]]
+
     async def check(self, order: Row, *, reserve: bool = True, key: str = "") -> Decision:
         """May this order go out?"""
         return await self.send(calls.check_order(order, reserve=reserve, key=key or new_key()))
@@ -371,6 +388,11 @@ class AsyncClient(_Common):
 def new_key() -> str:
     """An idempotency key nobody else makes."""
     return secrets.token_urlsafe(18)
+
+
+def _rows(page: dict[str, Any]) -> str:
+    """Where the things of a page stand in an answer."""
+    return "states" if "states" in page else "items"
 
 
 def problem_of(answer: httpx.Response) -> ServiceError:

@@ -46,6 +46,13 @@ class Call(Generic[T]):
         """The path with its parameters filled in."""
         return self.template.format(**{name: quote(value, safe="") for name, value in self.named.items()})
 
+    def following(self, answer: Json) -> list[Call[T]]:
+        """The calls of the pages behind an answer of a list; several where each worker goes on from its own place."""
+        told = {} if answer.get("next") is None else {"cursor": answer["next"]}
+        own = answer.get("next_by_worker", {})
+        pages = [told] if told else [{"shard": shard, "cursor": own[shard]} for shard in sorted(own)]
+        return [replace(self, query={**self.query, **page}) for page in pages]
+
 
 def _get(template: str, answer: type[T] | None = None, query: Row | None = None, **named: str) -> Call[T]:
     given = {name: value for name, value in (query or {}).items() if value is not None}
@@ -101,9 +108,9 @@ def request_override(order: str, reason: str) -> Call[Json]:
     return _post("/v1/orders/{id}/override", {"reason": reason}, Json, id=order)
 
 
-def overrides(*, state: str | None = None, limit: int | None = None) -> Call[Json]:
-    """Requests for overrides."""
-    return _get("/v1/overrides", Json, {"state": state, "limit": limit})
+def overrides(*, state: str | None = None, **page: Any) -> Call[Json]:
+    """Requests for overrides, newest first. Of every list: `limit`, and `cursor`, the `next` of the page before."""
+    return _get("/v1/overrides", Json, {"state": state, **page})
 
 
 def override(identifier: str) -> Call[Json]:
@@ -129,6 +136,8 @@ def rebalance(
 ) -> Call[Rebalance]:
     """Signals, holdings and a model to orders with a certificate. `wait`: for the result; None: where it is small."""
     body = {"account": account, "trader": trader, **options}
+    if wait is not None:
+        body["wait"] = wait
     return _slow(Call("POST", "/v1/rebalances", Rebalance, body=body, account=account))
 
 
@@ -140,8 +149,6 @@ def rebalances() -> Call[list[Json]]:
 def get_rebalance(identifier: str) -> Call[Rebalance]:
     """One of them."""
     return _get("/v1/rebalances/{id}", Rebalance, id=identifier)
-    if wait is not None:
-        body["wait"] = wait
 
 
 def cancel_rebalance(identifier: str) -> Call[Rebalance]:
@@ -229,40 +236,40 @@ def tell_signals(event_id: str, items: Sequence[Row], sequence: int | None = Non
     return _tell("signals", event_id, items, sequence, more)
 
 
-def _known(feed: str, account: str | None, symbol: str | None, limit: int | None) -> Call[Json]:
-    return _get(f"/v1/{feed}", Json, {"account": account, "symbol": symbol, "limit": limit})
+def _known(feed: str, account: str | None, symbol: str | None, page: Row) -> Call[Json]:
+    return _get(f"/v1/{feed}", Json, {"account": account, "symbol": symbol, **page})
 
 
-def accounts(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def accounts(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Accounts known."""
-    return _known("accounts", account, symbol, limit)
+    return _known("accounts", account, symbol, page)
 
 
-def positions(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def positions(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Holdings known."""
-    return _known("positions", account, symbol, limit)
+    return _known("positions", account, symbol, page)
 
 
-def prices(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def prices(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Instruments known."""
-    return _known("prices", account, symbol, limit)
+    return _known("prices", account, symbol, page)
 
 
-def fills(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def fills(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Executions known."""
-    return _known("fills", account, symbol, limit)
+    return _known("fills", account, symbol, page)
 
 
-def working_orders(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def working_orders(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Working orders, approved ones among them."""
-    return _known("working-orders", account, symbol, limit)
+    return _known("working-orders", account, symbol, page)
 
 
-def lists(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def lists(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Lists in force."""
-    return _known("lists", account, symbol, limit)
+    return _known("lists", account, symbol, page)
 
 
-def signals(*, account: str | None = None, symbol: str | None = None, limit: int | None = None) -> Call[Json]:
+def signals(*, account: str | None = None, symbol: str | None = None, **page: Any) -> Call[Json]:
     """Signals known."""
-    return _known("signals", account, symbol, limit)
+    return _known("signals", account, symbol, page)

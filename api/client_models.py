@@ -79,6 +79,8 @@ class Decision(msgspec.Struct, frozen=True):
     hash: str = ""
     id: str = ""
     recorded: Place | None = None
+    repeated: bool = False
+    """Given before for the same idempotency key: it says what was decided then, not what holds now."""
 
     @property
     def approved(self) -> bool:
@@ -106,8 +108,6 @@ class Taken(msgspec.Struct, frozen=True):
     recorded: Place | None = None
 
 
-class Rebalance(msgspec.Struct, frozen=True):
-    """A rebalance: `status` is running, done, infeasible, refused, undecided or cancelled."""
 class RebalanceOptions(TypedDict, total=False):
     """What may be said of a rebalance beside its account and trader; amounts and weights are decimal text.
 
@@ -127,6 +127,8 @@ class RebalanceOptions(TypedDict, total=False):
     strict: bool
 
 
+class Rebalance(msgspec.Struct, frozen=True):
+    """A rebalance: `status` is running, done, infeasible, refused, undecided or cancelled."""
 
     id: str
     account: str

@@ -14,9 +14,9 @@ from lexorder.api.client_calls import Call, Json, Row, _get, _post, _slow
 # ---- limits ------------------------------------------------------------------------------------------
 
 
-def limits(*, state: str | None = None) -> Call[Any]:
+def limits(*, state: str | None = None, **page: Any) -> Call[Json]:
     """All limits."""
-    return _get("/v1/limits", None, {"state": state})
+    return _get("/v1/limits", Json, {"state": state, **page})
 
 
 def create_limit(body: Row) -> Call[Json]:
@@ -60,16 +60,16 @@ def reject_limit(identifier: str, reason: str = "") -> Call[Json]:
 
 
 def breaches(*, account: str | None = None, rule: str | None = None, **query: Any) -> Call[Json]:
-    """What is broken now: `undecided`, `wait`; with `ended=True`, `from` or `to` the history, on from `cursor`."""
+    """What is broken now: `undecided`, `wait`; with `ended=True`, `from` or `to` the history."""
     return _get("/v1/breaches", Json, {"account": account, "rule": rule, **query})
 
 
 # ---- rule books --------------------------------------------------------------------------------------
 
 
-def rulebooks() -> Call[Any]:
+def rulebooks(**page: Any) -> Call[Json]:
     """All uploaded books."""
-    return _get("/v1/rulebooks")
+    return _get("/v1/rulebooks", Json, page)
 
 
 def upload_rulebook(name: str, files: Mapping[str, str], **options: Any) -> Call[Json]:
@@ -87,9 +87,9 @@ def active_rulebook() -> Call[Json]:
     return _get("/v1/rulebooks/active", Json)
 
 
-def rulebook_history() -> Call[Any]:
+def rulebook_history(**page: Any) -> Call[Json]:
     """What was active when, and who agreed."""
-    return _get("/v1/rulebooks/history")
+    return _get("/v1/rulebooks/history", Json, page)
 
 
 def rulebook(identifier: str) -> Call[Json]:
@@ -125,9 +125,9 @@ def reject_rulebook(identifier: str, reason: str = "") -> Call[Json]:
 # ---- trading states ----------------------------------------------------------------------------------
 
 
-def trading_states() -> Call[Json]:
+def trading_states(**page: Any) -> Call[Json]:
     """Who may not trade freely."""
-    return _get("/v1/trading-state", Json)
+    return _get("/v1/trading-state", Json, page)
 
 
 def set_trading_state(scope: str, state: str, reason: str, identifier: str | None = None) -> Call[Json]:
@@ -169,7 +169,7 @@ def put_trader_person(identifier: str, body: Row) -> Call[Json]:
 
 
 def decisions(**query: Any) -> Call[Json]:
-    """Recorded decisions by account, outcome, order, rule, since, until, newest_first, cursor, limit."""
+    """Recorded decisions by account, outcome, order, rule, reason, since, until, newest_first, cursor, limit."""
     renamed = {{"since": "from", "until": "to"}.get(name, name): value for name, value in query.items()}
     return _get("/v1/decisions", Json, renamed)
 
@@ -199,9 +199,9 @@ def verify_ledger() -> Call[Json]:
     return _slow(_post("/v1/ledger/verify", None, Json))
 
 
-def keys() -> Call[Any]:
+def keys(**page: Any) -> Call[Json]:
     """All keys, without their secrets."""
-    return _get("/v1/keys")
+    return _get("/v1/keys", Json, page)
 
 
 def create_key(body: Row) -> Call[Json]:

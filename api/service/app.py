@@ -16,7 +16,7 @@ from importlib.metadata import version as installed
 from types import MappingProxyType
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from lexorder.api.service import (
@@ -42,6 +42,7 @@ from lexorder.api.service.document import document_of
 from lexorder.api.service.express_check import ExpressCheck
 from lexorder.api.service.guard import Guard
 from lexorder.api.service.joining import state_of
+from lexorder.api.service.parameters import only_known
 from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.service import Service
 from lexorder.api.service.sharding import Sharding
@@ -127,7 +128,7 @@ def create_app(service: Service) -> Application:
     app.state.access = service.access
     problems.install(app)
     for module in ROUTES:
-        app.include_router(module.router(service))
+        app.include_router(module.router(service), dependencies=[Depends(only_known)])
     words = problems.own_words()
     app.check = orders.OrderCheck(service)
     checks = {orders.PATH: app.check.answer, batch.PATH: batch.BatchCheck(service, words).answer}

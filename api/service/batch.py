@@ -22,8 +22,10 @@ import msgspec
 
 from lexorder.api.service.batch_slices import Batch, Written, by_account, cut, head_of, record_of
 from lexorder.api.service.order_columns import columns_of
+from lexorder.api.service.parameters import none
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, of_error
+from lexorder.api.service.repeats import refuse_key
 from lexorder.api.service.reserving import leaves_working
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.views import sees_all
@@ -78,6 +80,8 @@ class BatchCheck:
 
     async def answer(self, scope: MutableMapping[str, Any], principal: Principal) -> bytes:
         """The whole answer."""
+        none(scope)
+        refuse_key(scope["headers"])
         batch = self._asked(scope.get("body", b""))
         self._permit(batch, principal)
         run = _Run(batch, principal, Written(batch.size, sees_all(principal.role)))
@@ -103,6 +107,8 @@ class BatchCheck:
         data = loads(body)
         if not isinstance(data, dict) or not isinstance(data.get("orders"), list):
             raise Problem(422, "wrong-shape", "The body must be an object with a list `orders`.")
+        if not data.keys() <= {"mode", "orders"}:
+            raise Problem(422, "unknown-key", "A batch has `orders` and `mode` and nothing else.")
         mode, rows = data.get("mode", "cumulative"), data["orders"]
         if mode not in MODES:
             raise Problem(422, "unknown-mode", f"`mode` is one of {', '.join(MODES)}.")

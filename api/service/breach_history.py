@@ -1,9 +1,9 @@
 """When breaches of holdings began and ended, found again in the ledger.
 
-In: account, rule, times of recording, the first record to look at. Out: records of beginnings and ends, oldest first,
+In: account, rule, times of recording, a cursor. Out: records of beginnings and ends, oldest first,
 in pages. Guaranteed: only accounts the caller may see, and no rule its role may not know of; a page that ends says
 where to go on, also when it ended because it had looked far enough. Refused by `Problem`: 404 `no-ledger`, 422
-`bad-time`, 503. Before: `open_breaches.py`, `views.py`. After: `routes_breaches.py`.
+`bad-time` and `bad-cursor`, 503. Before: `open_breaches.py`, `views.py`. After: `routes_breaches.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 
 from lexorder.api.service.journal import unavailable
 from lexorder.api.service.open_breaches import KINDS
+from lexorder.api.service.paging import number, number_in, written
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.roles import Role
 from lexorder.api.service.views import withheld
@@ -63,28 +64,30 @@ def time_of(written: str | None) -> str | None:
     return instant(found)
 
 
-async def history(service: Service, wanted: Wanted, cursor: int, limit: int) -> dict[str, Any]:
-    """One page. Raises Problem 404, 503."""
+async def history(service: Service, wanted: Wanted, cursor: str | None, limit: int) -> dict[str, Any]:
+    """One page. Raises Problem 404, 422 `bad-cursor`, 503."""
+    start = 0 if cursor is None else number_in(cursor)
     ledger = service.ledger
     if ledger is None:
         raise Problem(404, "no-ledger", "This service runs without a ledger.")
     try:
-        found, following = await asyncio.to_thread(_page, ledger, wanted, cursor, min(limit, PAGE_MAX))
+        found, following = await asyncio.to_thread(_page, ledger, wanted, start, min(limit, PAGE_MAX))
     except LexorderError:
         raise unavailable() from None
-    return {"count": len(found), "items": [_shown(record) for record in found], "next": following}
+    place = None if following is None else written((number(following),))
+    return {"count": len(found), "items": [_shown(record) for record in found], "next": place}
 
 
 def _page(ledger: Ledger, wanted: Wanted, cursor: int, limit: int) -> tuple[list[Record], int | None]:
     """The records of a page, and where the next one begins; None when there is none."""
     found: list[Record] = []
-    number = 0
-    for number, record in enumerate(islice(_records(ledger, wanted, cursor), LOOKED_MAX), start=1):
+    looked = 0
+    for looked, record in enumerate(islice(_records(ledger, wanted, cursor), LOOKED_MAX), start=1):
         if wanted.takes(record):
             if len(found) == limit:
                 return found, record.seq
             found.append(record)
-        if number == LOOKED_MAX:
+        if looked == LOOKED_MAX:
             return found, record.seq + 1
     return found, None
 

@@ -1,9 +1,9 @@
 """`POST /v1/orders/check`: one order, one decision, recorded before it is answered. The hot path.
 
-In: a raw ASGI request whose body is the order. Out: the decision as JSON, with the number of its record. Guaranteed:
-an approved order counts as working before the next one is decided (unless `?reserve=false`); no answer leaves before
-its record is durable; the same idempotency key gives the same answer. Refused by `Problem`. Why raw: the framework's
-model route alone costs more than the decision. Before: `floor.py`, `journal.py`. After: `app.py`.
+In: a raw ASGI request whose body is the order. Out: the decision as JSON, with the number of its record. Guaranteed: an
+approved order counts as working before the next one is decided (unless `?reserve=false`); no answer leaves before its
+record is durable; the same idempotency key gives the same answer, marked as given before. Refused by `Problem`. Why
+raw: the framework's model route alone costs more than the decision. Before: `floor.py`, `journal.py`. After: `app.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from lexorder.api.service.access import authorization_of
+from lexorder.api.service.parameters import reserves
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, defect, of_error, request_id
 from lexorder.api.service.repeats import Repeat, fingerprint, key_of, reused
@@ -23,7 +24,7 @@ from lexorder.api.service.reserving import leaves_working
 from lexorder.api.service.strict_json import loads
 from lexorder.api.service.views import recorded_view, sees_all, view_bytes
 from lexorder.api.service.wire import decision_bytes, encode, plain_approval, sorted_json
-from lexorder.engine.decision import Decision
+from lexorder.engine.decision import Decision, Outcome
 from lexorder.engine.errors import LexorderError
 from lexorder.engine.rule import Audience, Facts
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 PATH = "/v1/orders/check"
 WITHHELD = "withheld"
+BLANK = b" \t\r\n"
+"""What JSON allows around an order; a record keeps the order without."""
 NAMES_MAX = 200
 """Characters of order id and account together: the ledger keeps both in front of the record."""
 
@@ -48,6 +51,7 @@ class _Kept(msgspec.Struct):
     decision: msgspec.Raw
     by: str
     key: str
+    reserved: bool
     shown: dict[str, Any] | None = None
 
 
@@ -125,7 +129,7 @@ class OrderCheck:
         started = time.perf_counter()
         raw: bytes = scope.get("body", b"")
         order = self.order(raw, principal)
-        reserve = b"reserve=false" not in scope.get("query_string", b"")
+        reserve = reserves(scope)
         asked = Asked(order, raw, principal, reserve, started, key_of(scope["headers"]), self.parent(scope["headers"]))
         return await (self._once(asked) if asked.key else self._decided(asked))
 
@@ -195,30 +199,30 @@ class OrderCheck:
     async def _once(self, asked: Asked) -> bytes:
         """The answer of the first request with this key, now or then."""
         repeats, who = self.service.repeats, asked.principal.id
-        print_ = fingerprint(asked.raw)
+        print_ = fingerprint(asked.raw, reserve=asked.reserve)
         earlier = repeats.find(who, asked.key, print_)
         if earlier is not None:
-            return await earlier
+            return again(await earlier)
         begun = repeats.begin(who, asked.key, print_)
         try:
-            answer = await self._older(asked, print_)
-            if answer is None:
-                answer = await self._decided(asked)
+            older = await self._older(asked)
+            answer = await self._decided(asked) if older is None else older
         except BaseException as error:
             repeats.forget(who, asked.key)
             _fail(begun, error)
             raise
         begun.answer.set_result(answer)
-        return answer
+        return answer if older is None else again(answer)
 
-    async def _older(self, asked: Asked, print_: bytes) -> bytes | None:
+    async def _older(self, asked: Asked) -> bytes | None:
         """The answer as the ledger has it, from before what is kept in memory."""
         for record in await self.service.recorded(ref=str(asked.order["order.id"]), kind="decision"):
             kept = msgspec.json.decode(record.body, type=_Kept)
             if kept.by == asked.principal.id and kept.key == asked.key:
-                if fingerprint(bytes(kept.order)) != print_:
-                    raise reused()
                 decision = msgspec.json.decode(kept.decision)
+                works = decision["outcome"] == Outcome.APPROVE and leaves_working(asked.order)
+                if bytes(kept.order) != asked.raw.strip(BLANK) or (works and kept.reserved != asked.reserve):
+                    raise reused()
                 full = sees_all(asked.principal.role)
                 shown = decision if full else recorded_view(decision, kept.shown)
                 return answer_of(sorted_json(shown), self.service.settings.shard, record.seq)
@@ -250,6 +254,11 @@ def record_of(now: str, asked: Asked, *, reserved: bool, decision: bytes, seen: 
     head = b'{"now":"%b","by":%b,"key":%b,"reserved":%b,"order":' % (now.encode("ascii"), by, key, word)
     end = b',"shown":%b}' % seen if seen else b"}"
     return b"".join((head, asked.raw, b',"decision":', decision, end))
+
+
+def again(answer: bytes) -> bytes:
+    """An answer given before, marked as that: it says what was decided then, not what holds now."""
+    return answer[:-1] + b',"repeated":true}'
 
 
 def answer_of(decision: bytes, shard: int, seq: int) -> bytes:

@@ -3,7 +3,8 @@
 In: who asks, the key, the fingerprint of the request. Out: the answer given before, or a promise of it while the first
 request is still under way. Guaranteed: one decision for one key of one caller; recent answers come from memory, older
 ones from the ledger, where the decision is kept with its key. Refused by `Problem`: 400 `idempotency-key-invalid`, 409
-`idempotency-key-reused` when the key comes with another request. Before: `journal.py`. After: `orders.py`.
+`idempotency-key-reused` when the key comes with another request, 400 `idempotency-key-not-taken` where none is kept.
+Before: `journal.py`. After: `orders.py`.
 """
 
 from __future__ import annotations
@@ -31,20 +32,26 @@ class Repeat:
 
 def key_of(headers: list[tuple[bytes, bytes]]) -> str:
     """The `Idempotency-Key` header, empty when there is none. Raises Problem 400."""
-    for name, value in headers:
-        if name == b"idempotency-key":
-            text = value.decode("latin-1").strip()
-            if not 1 <= len(text) <= LENGTH_MAX or not text.isascii() or not text.isprintable():
-                raise Problem(
-                    400, "idempotency-key-invalid", f"A key has 1 to {LENGTH_MAX} printable ASCII characters."
-                )
-            return text
-    return ""
+    found = [value.decode("latin-1").strip() for name, value in headers if name == b"idempotency-key"]
+    if not found:
+        return ""
+    text = found[0]
+    if len(found) > 1 or not 1 <= len(text) <= LENGTH_MAX or not text.isascii() or not text.isprintable():
+        words = f"A request has one key, of 1 to {LENGTH_MAX} printable ASCII characters."
+        raise Problem(400, "idempotency-key-invalid", words)
+    return text
 
 
-def fingerprint(raw: bytes) -> bytes:
-    """What two requests have in common when they are the same."""
-    return hashlib.sha256(raw).digest()
+def refuse_key(headers: list[tuple[bytes, bytes]]) -> None:
+    """Nothing where there is no key. Raises Problem 400: a key that would be overlooked promises what is not kept."""
+    if any(name == b"idempotency-key" for name, _ in headers):
+        words = "Only a check of one order takes a key: in a batch the orders' own ids are what is not decided twice."
+        raise Problem(400, "idempotency-key-not-taken", words)
+
+
+def fingerprint(raw: bytes, *, reserve: bool) -> bytes:
+    """What two requests have in common when they are the same; one that reserves is not one that does not."""
+    return hashlib.sha256(b"%d" % reserve + raw).digest()
 
 
 class Repeats:

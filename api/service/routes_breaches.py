@@ -17,7 +17,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from lexorder.api.service.access import require
-from lexorder.api.service.breach_history import PAGE_MAX, Wanted, history, time_of
+from lexorder.api.service.breach_history import Wanted, history, time_of
+from lexorder.api.service.paging import LISTED, Cursor, Key, Limit, listed, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.service import Service, visible
 from lexorder.api.service.utilisation import Use
@@ -25,7 +26,6 @@ from lexorder.api.service.views import sees_all
 from lexorder.engine.rule import Severity
 
 RANK = {severity.value: number for number, severity in enumerate((Severity.HARD, Severity.SOFT, Severity.WARN))}
-LISTED_MAX = 10_000
 NAMED_MAX = 100
 """Accounts listed by name under `behind`; `behind_count` counts all of them."""
 
@@ -51,14 +51,13 @@ def router(service: Service) -> APIRouter:
         ended: Annotated[bool, Query(description="the history instead: records of beginnings and ends")] = False,
         since: Annotated[str | None, Query(alias="from", max_length=64)] = None,
         until: Annotated[str | None, Query(alias="to", max_length=64)] = None,
-        cursor: Annotated[int, Query(ge=0, le=2**62)] = 0,
-        limit: Annotated[int, Query(ge=1, le=LISTED_MAX)] = PAGE_MAX,
+        cursor: Cursor = None,
+        limit: Limit = LISTED,
     ) -> dict[str, Any]:
         """What is broken now, working orders counted in every fill state. `undecided=false` leaves those out.
 
         Accounts that changed a moment ago are looked at first, for `wait` seconds; those nobody has looked at since are
-        `behind`. With `ended=true`, `from` or `to`: when breaches began and ended, oldest first; `next` is the `cursor`
-        of the next page.
+        `behind`. With `ended=true`, `from` or `to`: when breaches began and ended, oldest first.
         """
         service.ready()
         if account is not None:
@@ -66,17 +65,18 @@ def router(service: Service) -> APIRouter:
         if ended or since is not None or until is not None:
             wanted = Wanted(account, rule, time_of(since), time_of(until), who.accounts, who.role)
             return await history(service, wanted, cursor, limit)
-        return await _now(service, who, account, wait, _Filter(rule, undecided, limit))
+        return await _now(service, who, account, wait, _Filter(rule, undecided, cursor, limit))
 
     return routes
 
 
 class _Filter:
-    """Which items are shown, and how many."""
+    """Which items are shown, on which page, and how many."""
 
-    def __init__(self, rule: str | None, undecided: bool, limit: int) -> None:
+    def __init__(self, rule: str | None, undecided: bool, cursor: str | None, limit: int) -> None:
         self.rule = rule
         self.undecided = undecided
+        self.cursor = cursor
         self.limit = limit
 
     def takes(self, item: Mapping[str, Any]) -> bool:
@@ -94,17 +94,14 @@ async def _now(service: Service, who: Principal, account: str | None, wait: floa
     service.ready()  # it may have stopped meanwhile
     desk = service.floor.standing
     full = sees_all(who.role)
-    items = [item for a in accounts for item in items_of(service, a, full=full) if chosen.takes(item)]
-    items.sort(key=_rank)
+    items = (item for a in accounts for item in items_of(service, a, full=full) if chosen.takes(item))
     return {
         "time": desk.time.isoformat(),
         "snapshot_hash": desk.hash,
         "accounts": len(accounts) - len(behind),
         "behind": behind[:NAMED_MAX],
         "behind_count": len(behind),
-        "count": len(items),
-        "items": items[: chosen.limit],
-        "next": None,
+        **listed(page_of(((_rank(item), item) for item in items), chosen.cursor, chosen.limit), dict),
     }
 
 
@@ -137,6 +134,6 @@ def _begun(body: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"since": body["now"], "cause": body["cause"], "changes": changes}
 
 
-def _rank(item: Mapping[str, Any]) -> tuple[bool, int, str, str, str]:
-    undecided = item["status"] == "undecided"
-    return undecided, RANK[item["severity"]], item["account"], item["rule"], item["subject"]
+def _rank(item: Mapping[str, Any]) -> Key:
+    undecided = str(int(item["status"] == "undecided"))
+    return undecided, str(RANK[item["severity"]]), item["account"], item["rule"], item["subject"]

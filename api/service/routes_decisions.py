@@ -1,10 +1,10 @@
 """`GET /v1/decisions`: what was decided, found again in the ledger.
 
-In: account, outcome, order, rule, times, a cursor. Out: decisions in the order of the ledger, or newest first, in
-pages; one decision in full by its id. Guaranteed: only accounts the caller may see, and of each decision only what its
-role may see, also when it is searched for; a page that ends says where to go on, and what was not looked at is never
-called absent. Refused by `Problem`: 404 `unknown-decision`, 422 `bad-cursor`, `bad-time`, 403 `account-not-permitted`,
-503. Before: `views.py`, `engine/ledger/reader.py`. After: `app.py`.
+In: account, outcome, order, rule, leading reason, times, a cursor. Out: decisions in the order of the ledger, or newest
+first, in pages; one decision in full by its id. Guaranteed: only accounts the caller may see, and of each decision only
+what its role may see, also when it is searched for; a page that ends says where to go on, and what was not looked at is
+never called absent. Refused by `Problem`: 404 `unknown-decision`, 422 `bad-cursor`, `bad-time`, 403
+`account-not-permitted`, 503. Before: `views.py`, `engine/ledger/reader.py`. After: `app.py`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Wanted:
     outcome: str | None
     order: str | None
     rule: str | None
+    reason: str | None
     since: str | None
     until: str | None
 
@@ -63,6 +64,7 @@ class Wanted:
             and (self.outcome is None or decision["outcome"] == self.outcome)
             and (self.order is None or self.order in decision["orders"])
             and (self.rule is None or self.rule in _rules(decision))
+            and (self.reason is None or self.reason == decision["reason"])
         )
 
 
@@ -77,6 +79,7 @@ def router(service: Service) -> APIRouter:
         outcome: Literal["approve", "needs_override", "reject", "undecided"] | None = None,
         order: Text = None,
         rule: Text = None,
+        reason: Text = None,
         since: Annotated[str | None, Query(alias="from", max_length=64)] = None,
         until: Annotated[str | None, Query(alias="to", max_length=64)] = None,
         newest_first: bool = False,
@@ -89,7 +92,7 @@ def router(service: Service) -> APIRouter:
         """
         if account is not None:
             service.access.permit_account(who, account)
-        wanted = Wanted(account, outcome, order, rule, _instant(since), _instant(until))
+        wanted = Wanted(account, outcome, order, rule, reason, _instant(since), _instant(until))
         search = _Search(service, who, wanted, newest_first=newest_first)
         return await search.page(_place(service, cursor), limit)
 

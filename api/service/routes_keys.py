@@ -9,6 +9,7 @@ that it happened is in the ledger, its secret nowhere; revoking works also while
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lexorder.api.service.access import require
 from lexorder.api.service.journal import unavailable
 from lexorder.api.service.keys import ACCOUNTS_MAX, KeyRecord
+from lexorder.api.service.paging import LISTED, Cursor, Limit, listed, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.roles import Role, Scope
@@ -47,10 +49,16 @@ def router(service: Service) -> APIRouter:
     store = service.access.keys
 
     @routes.get("")
-    async def get_keys(_who: Annotated[Principal, Depends(require("/v1/keys"))]) -> dict[str, Any]:
-        """All keys, revoked ones too, without their secrets."""
+    async def get_keys(
+        _who: Annotated[Principal, Depends(require("/v1/keys"))], cursor: Cursor = None, limit: Limit = LISTED
+    ) -> dict[str, Any]:
+        """All keys, revoked ones too, oldest first, without their secrets."""
         records = await _asked(store.records)
-        return {"items": [record.to_json() for record in records]}
+        keyed = (
+            ((record.created.astimezone(UTC).isoformat(timespec="microseconds"), record.id), record)
+            for record in records
+        )
+        return listed(page_of(keyed, cursor, limit), KeyRecord.to_json)
 
     @routes.post("", status_code=201)
     async def create(new: NewKey, who: Annotated[Principal, Depends(require("/v1/keys"))]) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.access import require
 from lexorder.api.service.background import Background, give_way
-from lexorder.api.service.limit_book import Limit
+from lexorder.api.service.limit_book import Limit as Version
 from lexorder.api.service.limit_kinds import KINDS, rule_id
+from lexorder.api.service.paging import LISTED, Cursor, Limit, listed, number, page_of
 from lexorder.api.service.principal import Principal, second_person
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.routes_state import place
@@ -129,6 +130,8 @@ class _Desk:
         async def get_limits(
             _who: Annotated[Principal, Depends(require("/v1/limits"))],
             state: Annotated[str | None, Query(max_length=20)] = None,
+            cursor: Cursor = None,
+            limit: Limit = LISTED,
         ) -> dict[str, Any]:
             """The latest version of every limit, or all versions in a state; the kinds there are."""
             versions = self.service.floor.limits.versions
@@ -136,8 +139,11 @@ class _Desk:
                 found = [self.service.floor.limits.find(name) for name in versions]
             else:
                 found = [v for each in versions.values() for v in each if v.state == state]
-            items = [v.shown() for v in sorted(found, key=lambda v: (v.id, v.version))]
-            return {"items": items, "kinds": {name: asdict(kind) for name, kind in KINDS.items()}}
+            keyed = (((v.id, number(v.version)), v) for v in found)
+            return {
+                **listed(page_of(keyed, cursor, limit), Version.shown),
+                "kinds": {name: asdict(kind) for name, kind in KINDS.items()},
+            }
 
         @routes.get("/{id}")
         async def get_limit(
@@ -248,7 +254,7 @@ class _Desk:
             if self.service.floor is floor and self._wanted(identifier) == (active, limits):
                 return
 
-    def _wanted(self, identifier: str) -> tuple[str, tuple[Limit, ...]]:
+    def _wanted(self, identifier: str) -> tuple[str, tuple[Version, ...]]:
         floor = self.service.floor
         return floor.books.active, floor.limits.after(floor.limits.pending(identifier))
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lexorder.api.service.access import require
 from lexorder.api.service.override_book import Asked, unknown
 from lexorder.api.service.overriding import Decided, expires, needs_of, standing
+from lexorder.api.service.paging import Cursor, Limit, latest_first, listed, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.routes_state import place
@@ -28,7 +29,6 @@ from lexorder.engine.ledger.record import Record
 from lexorder.engine.rule import Audience
 
 KIND = "override"
-LISTED_MAX = 1000
 
 
 class Request(BaseModel):
@@ -80,14 +80,17 @@ class _Desk:
         async def get_overrides(
             who: Annotated[Principal, Depends(require("/v1/overrides"))],
             state: Annotated[str | None, Query(max_length=20)] = None,
-            limit: Annotated[int, Query(ge=1, le=LISTED_MAX)] = 100,
+            cursor: Cursor = None,
+            limit: Limit = 100,
         ) -> dict[str, Any]:
             """Requests about accounts the caller may see, newest first."""
             now = self.service.floor.standing.time
             may_see, asked = self.service.access.may_see, self.service.floor.overrides.asked.values()
-            shown = [self._shown(each, who) for each in reversed(asked) if may_see(who, each.account)]
-            wanted = [s for s in shown if state is None or s["state"] == state]
-            return {"time": now.isoformat(), "items": wanted[:limit], "count": len(wanted)}
+            shown = (
+                (latest_first(n), self._shown(each, who)) for n, each in enumerate(asked) if may_see(who, each.account)
+            )
+            wanted = (((place,), each) for place, each in shown if state is None or each["state"] == state)
+            return {"time": now.isoformat(), **listed(page_of(wanted, cursor, limit), dict)}
 
         @routes.get("/overrides/{id}")
         async def get_override(

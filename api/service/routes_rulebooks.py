@@ -21,7 +21,8 @@ from lexorder.api.service.access import require
 from lexorder.api.service.background import Background
 from lexorder.api.service.book_process import Found, Job, process_for
 from lexorder.api.service.book_tests import Tested, findings_of
-from lexorder.api.service.limit_book import Limit
+from lexorder.api.service.limit_book import Limit as Version
+from lexorder.api.service.paging import LISTED, Cursor, Limit, latest_first, listed, number, page_of
 from lexorder.api.service.principal import Principal, second_person
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.routes_state import place
@@ -89,10 +90,13 @@ class _Desk:
         """What is there."""
 
         @routes.get("")
-        async def get_books(_who: Annotated[Principal, Depends(require("/v1/rulebooks"))]) -> dict[str, Any]:
+        async def get_books(
+            _who: Annotated[Principal, Depends(require("/v1/rulebooks"))], cursor: Cursor = None, limit: Limit = LISTED
+        ) -> dict[str, Any]:
             """All books, newest first, without their texts."""
             books = self.service.floor.books
-            return {"active": books.active, "items": [b.shown() for b in reversed(books.uploaded.values())]}
+            keyed = (((latest_first(n),), book) for n, book in enumerate(books.uploaded.values()))
+            return {"active": books.active, **listed(page_of(keyed, cursor, limit), Uploaded.shown)}
 
         @routes.get("/active")
         async def get_active(_who: Annotated[Principal, Depends(require("/v1/rulebooks/active"))]) -> dict[str, Any]:
@@ -101,9 +105,14 @@ class _Desk:
             return {**floor.books.find("active").shown(), "in_force": floor.standing.book.hash}
 
         @routes.get("/history")
-        async def get_history(_who: Annotated[Principal, Depends(require("/v1/rulebooks/history"))]) -> dict[str, Any]:
+        async def get_history(
+            _who: Annotated[Principal, Depends(require("/v1/rulebooks/history"))],
+            cursor: Cursor = None,
+            limit: Limit = LISTED,
+        ) -> dict[str, Any]:
             """Every step, oldest first."""
-            return {"items": self.service.floor.books.history}
+            keyed = (((number(n),), step) for n, step in enumerate(self.service.floor.books.history))
+            return listed(page_of(keyed, cursor, limit), dict)
 
         @routes.get("/{id}")
         async def get_book(
@@ -195,11 +204,11 @@ class _Desk:
 
     async def _upload(self, texts: Texts, who: Principal) -> dict[str, Any]:
         files = _all_texts(texts)
-        self.service.floor.books.room()
         known = await self._read(Job(files))
         books = self.service.floor.books
         if known.hash in books.uploaded:
             return {**books.find(known.hash).shown(), "status": "known"}
+        books.room()  # only now: others were uploaded while this one was read
         told = {"name": texts.name, "files": files, "rules": known.rules}
         return {**await self._step(known.hash, who, action="upload", **told), "status": "uploaded"}
 
@@ -247,7 +256,7 @@ class _Desk:
         """Join the book with the limits as they are: then the step that follows at once cannot fail on them."""
         while True:
             floor = self.service.floor
-            limits: tuple[Limit, ...] = floor.limits.alive()
+            limits: tuple[Version, ...] = floor.limits.alive()
             await self.background.run(lambda f=floor, a=limits: f.books.joined(identifier, f.limits.book_of(a)))  # type: ignore[misc]
             if self.service.floor is floor and floor.limits.alive() == limits:
                 return

@@ -9,7 +9,7 @@ After: `app.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lexorder.api.service.access import require
 from lexorder.api.service.document import body
 from lexorder.api.service.feeds import FEEDS, SEQUENCE_MAX
+from lexorder.api.service.paging import LISTED, Cursor, Key, Limit, listed, page_beside, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.service import Service
@@ -26,11 +27,19 @@ from lexorder.engine.facts import load_snapshot, plain
 from lexorder.engine.ledger.record import Record
 from lexorder.engine.literals import timestamp
 from lexorder.engine.rule import Facts
-
-LISTED_MAX = 10_000
-"""Things one GET answers with, at most."""
+from lexorder.engine.snapshot import Snapshot
 
 Row = dict[str, Any]
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "accounts": ("account.id",),
+    "positions": ("position.account", "position.symbol"),
+    "prices": ("instrument.symbol",),
+    "fills": ("fill.id",),
+    "working-orders": ("working_order.id",),
+    "signals": ("signal.id",),
+}
+"""What the things of a feed are sorted by; no two have the same."""
 
 
 class Batch(BaseModel):
@@ -147,10 +156,15 @@ def _feed_routes(routes: APIRouter, service: Service, feed: str) -> None:
         who: Principal = allowed,
         account: Annotated[str | None, Query(max_length=200)] = None,
         symbol: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=LISTED_MAX)] = 1000,
+        cursor: Cursor = None,
+        limit: Limit = LISTED,
     ) -> dict[str, Any]:
-        found = [row for row in _listed(service, feed) if _wanted(feed, row, who, account, symbol)]
-        return {"items": found[:limit], "count": len(found)}
+        known = service.floor.standing.snapshot
+        if feed == "lists":
+            return listed(page_of(_lists(known), cursor, limit), dict)
+        wanted = _Wanted(feed, who, account, symbol)
+        found = await page_beside(wanted.of(known), cursor, limit)
+        return listed(found, shown)
 
     routes.add_api_route(f"/{feed}", post, methods=["POST"], summary=f"Tell events of {feed}")
     routes.add_api_route(f"/{feed}", get, methods=["GET"], summary=f"What is known of {feed}")
@@ -201,24 +215,49 @@ def shown(facts: Facts) -> dict[str, Any]:
     return {name.split(".", 1)[1]: plain(value) for name, value in facts.items()}
 
 
-def _listed(service: Service, feed: str) -> Iterable[dict[str, Any]]:
-    known = service.floor.standing.snapshot
+def _lists(known: Snapshot) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """Lists by name with what they cover today."""
+    for name, covered in known.single.items():
+        if name.startswith("lists."):
+            short = name.removeprefix("lists.")
+            yield (short,), {"list": short, "names": plain(covered)}
+
+
+def _table(feed: str, known: Snapshot) -> Iterable[Facts]:
+    """The things of a feed; `known` changes no more, so that they can be gone through beside the loop."""
+    if feed == "positions":
+        return (facts for held in known.positions.values() for facts in held.values())
     tables: Mapping[str, Iterable[Facts]] = {
         "accounts": known.accounts.values(),
-        "positions": (facts for held in known.positions.values() for facts in held.values()),
         "prices": known.instruments.values(),
         "fills": known.fills,
         "working-orders": known.working_orders,
         "signals": known.signals,
     }
-    if feed == "lists":
-        names = {k.removeprefix("lists."): v for k, v in known.single.items() if k.startswith("lists.")}
-        return [{"list": name, "names": plain(value)} for name, value in sorted(names.items())]
-    return (shown(facts) for facts in tables[feed])
+    return tables[feed]
 
 
-def _wanted(feed: str, row: Mapping[str, Any], who: Principal, account: str | None, symbol: str | None) -> bool:
-    own = row.get("id") if feed == "accounts" else row.get("account")
-    if who.accounts is not None and own is not None and own not in who.accounts and own != "NONE":
-        return False
-    return (account is None or own == account) and (symbol is None or row.get("symbol") == symbol)
+class _Wanted:
+    """Which things of a feed are asked for, and may be seen by who asks."""
+
+    def __init__(self, feed: str, who: Principal, account: str | None, symbol: str | None) -> None:
+        self.feed = feed
+        self.entity = KEYS[feed][0].split(".", maxsplit=1)[0]
+        self.who = who
+        self.account = account
+        self.symbol = symbol
+
+    def of(self, known: Snapshot) -> Iterator[tuple[Key, Facts]]:
+        """Them, each with its key."""
+        names = KEYS[self.feed]
+        for facts in _table(self.feed, known):
+            if self.takes(facts):
+                yield tuple(str(facts.get(name, "")) for name in names), facts
+
+    def takes(self, facts: Facts) -> bool:
+        """Whether a thing is one of them."""
+        own = facts.get("account.id" if self.feed == "accounts" else f"{self.entity}.account")
+        if self.who.accounts is not None and own is not None and own not in self.who.accounts and own != "NONE":
+            return False
+        symbol = facts.get(f"{self.entity}.symbol")
+        return (self.account is None or own == self.account) and (self.symbol is None or symbol == self.symbol)

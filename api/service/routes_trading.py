@@ -11,6 +11,7 @@ After: `app.py`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lexorder.api.service.access import require
 from lexorder.api.service.halting import KIND
 from lexorder.api.service.metrics import Metrics
+from lexorder.api.service.paging import LISTED, Cursor, Key, Limit, listed, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.roles import Role
@@ -60,7 +62,9 @@ def router(service: Service) -> APIRouter:
     service.metrics.before_render(lambda metrics: _counted(service, metrics))
 
     @routes.get("/trading-state")
-    async def get_states(who: Annotated[Principal, Depends(require("/v1/trading-state"))]) -> dict[str, Any]:
+    async def get_states(
+        who: Annotated[Principal, Depends(require("/v1/trading-state"))], cursor: Cursor = None, limit: Limit = LISTED
+    ) -> dict[str, Any]:
         """Every state that is not ACTIVE, strictest first, and whether the ledger knows of all."""
         unrecorded = {(b["scope"], b["id"]) for b in service.halts.pending.values()}
         states = [
@@ -68,8 +72,8 @@ def router(service: Service) -> APIRouter:
             for key, entry in service.floor.states.known.items()
             if key[0] != "account" or service.access.may_see(who, key[1])
         ]
-        ordered = sorted(states, key=lambda s: (-STATES.index(s["state"]), SCOPES.index(s["scope"]), s["id"]))
-        return {"firm": service.floor.states.state("firm", FIRM), "states": ordered}
+        page = listed(page_of(((_strictest_first(s), s) for s in states), cursor, limit), dict)
+        return {"firm": service.floor.states.state("firm", FIRM), "states": page.pop("items"), **page}
 
     @routes.post("/trading-state")
     async def set_state(
@@ -127,6 +131,10 @@ def _key(change: Halt) -> str:
     if change.id is None:
         raise Problem(422, "scope-without-id", "Say which one: every scope but `firm` needs its `id`.")
     return change.id
+
+
+def _strictest_first(state: Mapping[str, Any]) -> Key:
+    return str(len(STATES) - STATES.index(state["state"])), str(SCOPES.index(state["scope"])), str(state["id"])
 
 
 def _permit_scope(service: Service, who: Principal, scope: str, key: str) -> None:

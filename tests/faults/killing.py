@@ -84,13 +84,16 @@ class Caller:
         return identifier
 
     def ask(self, service: Served, connection: http.client.HTTPConnection, identifier: str) -> dict[str, Any] | None:
-        """The answer of an order; None when it was not decided. Raises what `BROKEN` names."""
+        """The answer of an order, whether it is given for the first time or again; None when it was not decided.
+
+        Raises what `BROKEN` names.
+        """
         headers = {**service.headers, "idempotency-key": f"key-{identifier}"}
         connection.request("POST", "/v1/orders/check", self.bodies[identifier], headers)
         response = connection.getresponse()
         text = response.read()
         if response.status == 200:
-            return dict(json.loads(text))
+            return {key: value for key, value in json.loads(text).items() if key != "repeated"}
         if response.status != 503:
             self.failures.append(f"{response.status} {text[:200]!r}")
         return None

@@ -68,6 +68,11 @@ def test_by_rule(shared, told, rule):
     assert ids(listed(shared, f"rule={rule}")) == ids(expected)
 
 
+@pytest.mark.parametrize("reason", ["ORDER_SIZE", "LIMIT_EXCEEDED", "EVALUATORS_DISAGREE"])
+def test_by_leading_reason(shared, told, reason):
+    assert ids(listed(shared, f"reason={reason}&limit=3")) == ids(t for t in told if t["reason"] == reason)
+
+
 def test_by_order_and_by_several_things_at_once(shared, told):
     assert ids(listed(shared, "order=q7")) == [told[7]["id"]]
     both = [t for t in told if t["account"] == "A" and t["outcome"] == "reject"]

@@ -130,7 +130,8 @@ def test_what_is_no_order_is_refused_and_leaves_nothing(shared, body, code):
 def test_the_same_key_is_one_decision(house):
     first = asked(house, order(id="once", quantity=100), "k1")
     again = asked(house, order(id="once", quantity=100), "k1")
-    assert again.content == first.content
+    assert "repeated" not in first.json()
+    assert again.content == first.content[:-1] + b',"repeated":true}'
     assert len(records(house, "once")) == 1
 
 
@@ -138,7 +139,9 @@ def test_many_at_once_with_one_key_are_one_decision(house):
     async def rush():
         return await asyncio.gather(*(ask(house, order(id="rush", quantity=100), "k") for _ in range(15)))
 
-    assert len({answer.content for answer in house.run(rush())}) == 1
+    told = [answer.json() for answer in house.run(rush())]
+    assert [each.pop("repeated", False) for each in told].count(False) == 1, "one of them is the decision itself"
+    assert all(each == told[0] for each in told)
     assert len(records(house, "rush")) == 1
     assert list(house.service.floor.standing.working) == ["rush"]
 
@@ -159,9 +162,54 @@ def test_the_ledger_answers_a_key_from_before_the_restart(shared, by, quantity):
     body = order(id=f"old-{by}-{quantity}".replace("/", "-"), quantity=quantity)
     first = asked(shared, body, "k", by=by)
     shared.service.repeats = Repeats()  # what a restart leaves of the memory
-    again = asked(shared, body, "k", by=by)
-    assert again.json() == first.json()
+    for _ in range(2):  # from the ledger, then from memory
+        again = asked(shared, body, "k", by=by)
+        assert again.json() == {**first.json(), "repeated": True}
     assert len(records(shared, body["id"])) == 1
+
+
+def test_an_approval_from_before_a_halt_is_told_again_as_such(house):
+    first = asked(house, order(id="early", quantity=100), "k").json()
+    house.post("/v1/kill", {"scope": "firm"})
+    assert asked(house, order(id="early", quantity=100), "k").json() == {**first, "repeated": True}
+    house.reopen()
+    assert asked(house, order(id="early", quantity=100), "k").json() == {**first, "repeated": True}
+    assert asked(house, order(id="late", quantity=100), "k2").json()["outcome"] == "reject"
+
+
+def test_blank_space_around_an_order_is_no_other_order_after_a_restart(house):
+    body = b" \r\n" + json.dumps(order(id="o1", quantity=100)).encode() + b"\n\t"
+    first = asked(house, body, "k").json()
+    house.reopen()
+    assert asked(house, body, "k").json() == {**first, "repeated": True}
+
+
+@pytest.mark.parametrize(
+    "queries", [("?reserve=false", ""), ("", "?reserve=false"), ("?reserve=false", "?reserve=true")]
+)
+def test_a_key_is_not_for_an_order_that_reserves_and_one_that_does_not(house, queries):
+    first = asked(house, order(id="o1", quantity=100), "k", query=queries[0])
+    assert first.json()["outcome"] == "approve"
+    for _ in range(2):
+        answer = asked(house, order(id="o1", quantity=100), "k", query=queries[1])
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-key-reused")
+        house.reopen()
+
+
+def test_a_refused_order_reserved_nothing_either_way(house):
+    first = asked(house, order(id="o1", quantity=1001), "k", query="?reserve=false").json()
+    house.reopen()
+    assert asked(house, order(id="o1", quantity=1001), "k").json() == {**first, "repeated": True}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["?reserve=no", "?reserve=", "?reserve=FALSE", "?reserve", "?x=reserve=false", "?reserve=false&reserve=true"],
+)
+def test_whether_to_reserve_is_said_plainly_or_not_at_all(house, query):
+    answer = asked(house, order(id="o1", quantity=100), query=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-parameter")
+    assert records(house, "o1") == []
 
 
 def test_two_callers_may_use_the_same_key(house):
@@ -176,6 +224,12 @@ def test_a_key_that_is_none_is_refused(key):
     with pytest.raises(Problem) as caught:
         key_of([(b"idempotency-key", key.encode("latin-1"))])
     assert (caught.value.status, caught.value.code) == (400, "idempotency-key-invalid")
+
+
+def test_two_keys_are_none():
+    with pytest.raises(Problem) as caught:
+        key_of([(b"idempotency-key", b"a"), (b"idempotency-key", b"b")])
+    assert caught.value.code == "idempotency-key-invalid"
 
 
 @pytest.mark.parametrize("key", ["x", "x" * LENGTH_MAX, "a b", "!~"])
@@ -202,7 +256,9 @@ def test_the_memory_of_keys_is_bounded_and_forgets_the_oldest():
 
 
 def test_one_byte_more_is_another_request():
-    assert fingerprint(b"{}") == fingerprint(b"{}") != fingerprint(b"{} ")
+    known = fingerprint(b"{}", reserve=True)
+    assert known == fingerprint(b"{}", reserve=True)
+    assert len({known, fingerprint(b"{} ", reserve=True), fingerprint(b"{}", reserve=False)}) == 3
 
 
 def test_who_waits_for_an_answer_that_fails_hears_of_it(house, monkeypatch):
