@@ -142,14 +142,21 @@ def _property(name: Name) -> dict[str, Any]:
     if kind is Kind.NUMBER:
         return {"type": "string", "pattern": _digits(name), "examples": ["100"], **found}
     if name.name.endswith((".id", ".account", ".symbol")):
-        return {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[A-Z0-9][A-Z0-9._-]*$", **found}
+        letters = "A-Z" if name.name.endswith(".symbol") else "A-Za-z"
+        pattern = rf"^[{letters}0-9][{letters}0-9._/:#@^=+-]{{0,63}}$"
+        return {"type": "string", "minLength": 1, "maxLength": 64, "pattern": pattern, **found}
     return {"type": "string", **found}
 
 
 def _digits(name: Name) -> str:
     """Decimals above zero within the bounds and the scale of a name; what is just within the bounds may be left out."""
     whole = len(str(int(name.maximum))) - 1 if name.maximum is not None else 12
-    if whole < 1:
-        return r"^[01]$"
     decimals = rf"(\.[0-9]{{1,{name.scale}}})?" if name.scale else ""
-    return rf"^[1-9][0-9]{{0,{whole - 1}}}{decimals}$"
+    # A part of one: some zeros, then a digit that is none, and no more places than there are.
+    parts = [f"{'0' * zeros}[1-9][0-9]{{0,{name.scale - 1 - zeros}}}" for zeros in range(name.scale)]
+    forms = [
+        *([rf"[1-9][0-9]{{0,{whole - 1}}}{decimals}"] if whole else ["1"]),
+        *([rf"0\.({'|'.join(parts)})"] if parts else []),
+        *(["0"] if name.minimum == 0 else []),
+    ]
+    return f"^({'|'.join(forms)})$"

@@ -138,7 +138,7 @@ def test_a_basket_and_a_sequence_stop_with_one_of_their_orders(free: House, mode
     """Only the second order has the trader."""
     change(free, "trader", state, "T")
     orders = [asked("A", None, None, "buy"), asked("A", None, "T", "buy")]
-    answer = free.post("/v1/orders/check-batch?reserve=false", {"mode": mode, "orders": orders})
+    answer = free.post("/v1/orders/check-batch", {"mode": mode, "orders": orders})
     outcomes = [decision["outcome"] for decision in answer["decisions"]]
     stopped = state != "ACTIVE"
     if mode == "cumulative":
