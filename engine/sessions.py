@@ -8,6 +8,7 @@ nothing. After: `facts.py`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import date, datetime
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -16,6 +17,11 @@ from lexorder.engine.terms import Value
 
 EXCHANGE = "XNYS"
 ZONE = ZoneInfo("America/New_York")
+YEARS = range(1900, 2200)
+"""Years with a calendar; of any other no session is known, and rules that ask for one are undecided."""
+
+SPAN = 50
+"""Years of one calendar: to make it takes as long for fifty years as for one."""
 
 
 def session_facts(moment: datetime, exchange: str = EXCHANGE) -> dict[str, Value]:
@@ -39,8 +45,10 @@ def trade_date(moment: datetime) -> date:
 
 @cache
 def session_hours(day: date, exchange: str = EXCHANGE) -> tuple[datetime, datetime] | None:
-    """Opening and close of the regular session on `day` in the exchange's timezone, None when there is none."""
-    calendar = _calendar(exchange, day.year)
+    """Opening and close of the regular session on `day` in the exchange's timezone, None when there is none or none is known."""
+    if day.year not in YEARS:
+        return None
+    calendar = _calendar(exchange, day.year // SPAN)
     if not calendar.is_session(day.isoformat()):
         return None
     opening = calendar.session_open(day.isoformat()).to_pydatetime().astimezone(ZONE)
@@ -48,10 +56,25 @@ def session_hours(day: date, exchange: str = EXCHANGE) -> tuple[datetime, dateti
     return opening, closing
 
 
+def sessions_after(start: date, end: date, exchange: str = EXCHANGE) -> int:
+    """How many sessions there are after `start` up to and including `end`; 0 when `end` is not after `start`."""
+    if end <= start:
+        return 0
+    spans = (_days(exchange, span) for span in range(start.year // SPAN, end.year // SPAN + 1))
+    return sum(bisect_right(days, end) - bisect_right(days, start) for days in spans)
+
+
 @cache
-def _calendar(exchange: str, year: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _days(exchange: str, span: int) -> tuple[date, ...]:
+    """All sessions of a span of years."""
+    return tuple(day for day in _calendar(exchange, span).sessions.date if day.year // SPAN == span)
+
+
+@cache
+def _calendar(exchange: str, span: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
     # Imported here: it loads pandas, which a check without session facts never needs.
     import exchange_calendars
 
     # A calendar knows no days outside its first and last session, and the first days of a year may have none.
-    return exchange_calendars.get_calendar(exchange, start=f"{year - 1}-12-01", end=f"{year + 1}-01-31")
+    first, last = span * SPAN - 1, (span + 1) * SPAN
+    return exchange_calendars.get_calendar(exchange, start=f"{first}-12-01", end=f"{last}-01-31")

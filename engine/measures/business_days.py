@@ -16,11 +16,13 @@ from fractions import Fraction
 
 from lexorder.engine.measure import measure
 from lexorder.engine.measures import reading
-from lexorder.engine.sessions import EXCHANGE, session_hours
+from lexorder.engine.sessions import EXCHANGE, session_hours, sessions_after
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
 from lexorder.engine.terms import Value
 
 DAY = timedelta(days=1)
+FIRST = date(1934, 6, 6)
+"""No margin deficit is older than the Securities Exchange Act."""
 
 CYCLES: tuple[tuple[date, int], ...] = (
     (date(1995, 6, 7), 3),
@@ -49,8 +51,7 @@ def days_back(day: date, count: int, exchange: str = EXCHANGE) -> date:
 
 def days_between(start: date, end: date, exchange: str = EXCHANGE) -> int:
     """Business days after `start` up to and including `end`; 0 when `end` is not after `start`."""
-    span = range(1, (end - start).days + 1)
-    return sum(is_business_day(start + n * DAY, exchange) for n in span)
+    return sessions_after(start, end, exchange)
 
 
 def days_after(day: date, count: int, exchange: str = EXCHANGE) -> date:
@@ -106,10 +107,12 @@ def order_settlement_date(projection: Projection, _order: Subject) -> Value:
 def intraday_deficit_days(projection: Projection, account: Subject) -> Value:
     """Business days since the oldest unmet intraday margin deficit arose, that day not counted; 0 without a deficit.
 
-    FINRA Rule 4210(d)(2): the fifth and the fifteenth of them matter. Raises MissingFactError for a deficit of no date.
+    FINRA Rule 4210(d)(2): the fifth and the fifteenth of them matter. Raises MissingFactError for a deficit of no date,
+    or of one for which no calendar was made.
     """
     if reading.number(projection, account, "account.intraday_deficit") == 0:
         return Fraction(0)
-    return Fraction(
-        days_between(reading.day(projection, account, "account.intraday_deficit_since"), reading.today(projection))
-    )
+    since = reading.day(projection, account, "account.intraday_deficit_since")
+    if since < FIRST:
+        raise MissingFactError("account.intraday_deficit_since", account.key, f"is before {FIRST.isoformat()}")
+    return Fraction(days_between(since, reading.today(projection)))

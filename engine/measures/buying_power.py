@@ -115,7 +115,17 @@ def leverage(seen: Projection, account: Subject) -> Value:
 
 
 def _priced(seen: Projection, order: Subject) -> Fraction:
-    """Account money for a share: the limit; without one the worse of quote and mark, moved by the collar."""
+    """Account money for a share: the limit; without one the worse of quote and mark, moved by the collar.
+
+    Raises MissingFactError where that is not above zero: no number of shares is what such a price affords.
+    """
+    price = _price_of(seen, order)
+    if price <= 0:
+        raise MissingFactError("order.price", order.key, "is not above zero: it affords no number of shares")
+    return price
+
+
+def _price_of(seen: Projection, order: Subject) -> Fraction:
     rate = reading.number(seen, order, "instrument.fx")
     if order.facts.get("order.ord_type") in ("limit", "stop_limit"):
         return reading.number(seen, order, "order.price") * rate

@@ -81,8 +81,8 @@ def market_move(seen: Projection, instrument: Subject) -> Fraction:
 
 @measure("market.window")
 def market_window(seen: Projection, instrument: Subject) -> Fraction:
-    """How long the watched window is, in seconds: from its start to the last trade."""
+    """How long the watched window is, in seconds, rounded half up to 10⁻³: from its start to the last trade."""
     start = reading.moment(seen, instrument, "market.window_start_time")
     end = reading.moment(seen, instrument, "instrument.last_trade_time")
     span = end - start
-    return Fraction(span.days * 86_400 + span.seconds) + Fraction(span.microseconds, 10**6)
+    return reading.rounded_half_up(Fraction(span.days * 86_400 + span.seconds) + Fraction(span.microseconds, 10**6), 3)

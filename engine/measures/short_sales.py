@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 
+from lexorder.engine import literals
 from lexorder.engine.measure import measure
 from lexorder.engine.measures import reading
 from lexorder.engine.sessions import session_hours
@@ -56,9 +57,10 @@ def _triggered_now(seen: Projection, instrument: Subject) -> bool:
 
 def _earlier(instrument: Subject) -> Iterable[date]:
     given = instrument.facts.get("instrument.short_sale_trigger_days", frozenset())
-    if not isinstance(given, frozenset):
+    days = tuple(literals.day(str(each)) for each in given) if isinstance(given, frozenset) else (None,)
+    if None in days:
         raise MissingFactError("instrument.short_sale_trigger_days", instrument.key, "is not a set of dates")
-    return tuple(date.fromisoformat(day) for day in given)
+    return tuple(day for day in days if day is not None)
 
 
 @measure("instrument.short_sale_triggered")
