@@ -45,7 +45,7 @@ def trade_date(moment: datetime) -> date:
 
 @cache
 def session_hours(day: date, exchange: str = EXCHANGE) -> tuple[datetime, datetime] | None:
-    """Opening and close of the regular session on `day` in the exchange's timezone, None when there is none or none is known."""
+    """Opening and close of the regular session on `day` in the exchange's timezone, None where none is known."""
     if day.year not in YEARS:
         return None
     calendar = _calendar(exchange, day.year // SPAN)
