@@ -287,6 +287,10 @@ class Books:
         member = self.live.is_member(book.account, line.symbol)
         for index in touched.totals:
             self.contribute(book, line, index, (seen, member, moves))
+        if not member and line.symbol not in book.flat:  # what was worked or held and is gone is given up in its turn
+            if len(book.flat) >= FLAT_MAX:
+                self._drop(book)
+            book.flat[line.symbol] = None
 
     def touched(self, changed: frozenset[str] | None) -> Touched:
         """What a change of these names makes necessary in a line; kept, because the same few changes come again."""
@@ -403,6 +407,7 @@ class Books:
         """For each working order of a name its signed quantity, and what it adds unfilled and filled."""
         seen, _, moves = known
         if not moves:
+            line.worked.clear()
             return []
         found, amounts = [], self._amounts[index]
         for order, signed, facts in moves:

@@ -371,7 +371,8 @@ class CompiledBook:
         for symbol, names in lines.items():
             line = book.lines.get(symbol)
             if line is None:
-                self.books.line(book, symbol)
+                if self.live.is_member(book.account, symbol):
+                    self.books.line(book, symbol)
             else:
                 self.books.refresh(book, line, None if names >= EVERYTHING else names)
 

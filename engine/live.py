@@ -177,10 +177,10 @@ class Live:
             raise SnapshotError("unknown-thing", "working order", "of the event")
         account = self.account_of.pop(order)
         self._views.pop(account, None)
-        facts = self.working[account].pop(order)
+        facts = _pop(self.working, account, order)
         symbol = str(facts["working_order.symbol"])
-        del self.worked[account, symbol][order]
-        del self.named[symbol][order]
+        _pop(self.worked, (account, symbol), order)
+        _pop(self.named, symbol, order)
         return facts
 
     def _placed(self, event: PositionSet) -> None:
@@ -230,6 +230,15 @@ class Live:
 def flat(account: str, symbol: str) -> Facts:
     """The facts of a position that is not held."""
     return {"position.before.quantity": NOTHING, "position.account": account, "position.symbol": symbol}
+
+
+def _pop(table: dict[Any, dict[str, Facts]], key: Any, order: str) -> Facts:
+    """Take an order out, and with the last one its place: in a day there would be one for each account and name."""
+    orders = table[key]
+    facts = orders.pop(order)
+    if not orders:
+        del table[key]
+    return facts
 
 
 def _first(item: tuple[str, Facts]) -> str:

@@ -131,8 +131,8 @@ class Book:
 
     What has happened since it was last looked at: `seen` says how much of the common log is in it; `told` are names of
     the account that changed, `moved` its names with a new holding or working order; `common` are the values of what
-    all accounts share that are in `values`. `flat` lists lines of names that were neither held nor worked when begun.
-    `needed` is how many cells there were when those of no line were last given up.
+    all accounts share that are in `values`. `flat` lists lines of names that were neither held nor worked
+    when last looked at. `needed` is how many cells there were when those of no line were last given up.
     """
 
     account: str

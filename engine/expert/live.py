@@ -49,7 +49,7 @@ Table = dict[str, dict[str, Value]]
 TIME = ("clock.", "session.")
 """How the names of time begin."""
 
-LOG_MAX = 10_000
+LOG_MAX = 1_000
 """Symbols an account's log holds before it starts anew."""
 
 
@@ -251,6 +251,8 @@ class Live:
         if facts is not None:
             state.positions[event.symbol] = dict(facts)
             self.holders[event.symbol].add(event.account)
+        elif event.symbol not in state.working_of:
+            self.holders[event.symbol].discard(event.account)
         state.touch(event.symbol)
 
     def _record(self, facts: Facts) -> None:
@@ -293,6 +295,10 @@ class Live:
         order = state.working.pop(identifier)
         symbol = str(order["working_order.symbol"])
         state.working_of[symbol].remove(order)
+        if not state.working_of[symbol]:
+            del state.working_of[symbol]
+            if symbol not in state.positions:
+                self.holders[symbol].discard(state.id)
         state.touch(symbol)
 
     def _fill(self, fill: Fill) -> None:

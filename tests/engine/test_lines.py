@@ -18,8 +18,11 @@ from lexorder.engine.events import (
     InstrumentChanged,
     PositionSet,
     SingleChanged,
+    WorkingAdded,
+    WorkingRemoved,
     after,
 )
+from lexorder.engine.rule import Facts
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot
 from tests.agreement import compare, happenings, worlds
@@ -100,6 +103,12 @@ def flat_book(count: int = 0) -> CompiledBook:
     return book
 
 
+def working(identifier: str, account: str, symbol: str) -> Facts:
+    """A working order to buy one share."""
+    words = {"id": identifier, "account": account, "symbol": symbol, "side": "buy"}
+    return {**{f"working_order.{name}": word for name, word in words.items()}, "working_order.quantity": Fraction(1)}
+
+
 class TestFlatLines:
     """Lines of names that were neither held nor worked."""
 
@@ -147,6 +156,35 @@ class TestFlatLines:
         assert symbol in kept.lines
         anew = CompiledBook(PLAN.rules, compare.VOCABULARY, book.live.frozen(""), PLAN)
         assert written(book, "B") == written(anew, "B")
+
+    @pytest.mark.parametrize("way", ["worked", "held"])
+    def test_what_was_there_and_is_gone_is_given_up_in_its_turn(self, way, monkeypatch):
+        monkeypatch.setattr(books_module, "FLAT_MAX", 2)
+        book = flat_book()
+        for number, symbol in enumerate(worlds.SYMBOLS * 3):
+            if way == "worked":
+                book.apply(WorkingAdded(working(f"w{number}", "B", symbol)))
+            else:
+                book.apply(PositionSet("B", symbol, {"position.before.quantity": Fraction(3)}))
+            assert symbol in book.book("B").lines, "what is there is counted"
+            if way == "worked":
+                book.apply(WorkingRemoved(f"w{number}"))
+            else:
+                book.apply(PositionSet("B", symbol, {"position.before.quantity": Fraction(0)}))
+            kept = book.book("B")
+            assert len(kept.lines) <= 2
+            assert not any(line.worked for line in kept.lines.values())
+            anew = CompiledBook(PLAN.rules, compare.VOCABULARY, book.live.frozen(""), PLAN)
+            assert written(book, "B") == written(anew, "B"), number
+        assert (book.live.working, book.live.worked, book.live.named) == ({}, {}, {})
+
+    def test_what_comes_and_goes_unread_is_never_begun(self):
+        book = flat_book()
+        book.book("B")
+        for number, symbol in enumerate(worlds.SYMBOLS):
+            book.apply(WorkingAdded(working(f"w{number}", "B", symbol)))
+            book.apply(WorkingRemoved(f"w{number}"))
+        assert not book.book("B").lines
 
 
 class TestTime:

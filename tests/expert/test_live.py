@@ -58,6 +58,10 @@ def same(live: Live, snapshot: Snapshot) -> None:
     for name in RECORDS:
         assert tuple(getattr(live.snapshot, name)) == tuple(getattr(snapshot, name)), name
     order = worlds.order(Random(2), 1, 3)
+    there = {(a, s) for a, book in snapshot.positions.items() for s in book}
+    there |= {(str(w["working_order.account"]), str(w["working_order.symbol"])) for w in snapshot.working_orders}
+    assert {(a, s) for s, accounts in live.holders.items() for a in accounts} == there, "whom a tick of a name reaches"
+    assert all(state.working_of.keys() <= state.symbols() for state in live.accounts.values()), "no place is left empty"
     for account in snapshot.accounts:
         for orders in ((), (order,)):
             mine, theirs = live.projection(account, orders), project(snapshot, VOCABULARY, account, orders)

@@ -25,6 +25,8 @@ class Child:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._handle = os.pidfd_open(pid)
+        self._poll = select.poll()  # `select.select` takes no handle beyond 1023
+        self._poll.register(self._handle, select.POLLIN)
         self._gone = False
 
     def poll(self) -> int | None:
@@ -52,7 +54,7 @@ class Child:
         self.send_signal(signal.SIGKILL)
 
     def _ended(self, seconds: float) -> int | None:
-        if not self._gone and select.select([self._handle], [], [], seconds)[0]:
+        if not self._gone and self._poll.poll(1000 * seconds):
             os.close(self._handle)
             self._gone = True
         return 0 if self._gone else None
