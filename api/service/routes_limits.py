@@ -3,12 +3,13 @@
 In: limits as plain data. Out: their versions, their history, their use now. Guaranteed: what decides changes only with
 the second person's approval; a version can be measured against the present state before it is approved. Refused by
 `Problem`: what `limit_book.py` refuses; 422 with findings for a limit that does not lint; 409 `limit-exists`,
-`rule-exists`, `too-many-limits`, `second-person-required`; 403 `not-an-approver`. Before: `limit_book.py`,
-`utilisation.py`. After: `app.py`.
+`rule-exists`, `too-many-limits`, `second-person-required`; 403 `not-an-approver`; 404 `unknown-account`. Before:
+`limit_book.py`, `utilisation.py`. After: `app.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -202,9 +203,10 @@ class _Desk:
             """Ask for a limit to be retired; it decides until that is approved."""
             limits = self.service.floor.limits
             limits.unasked(id)
-            if limits.find(id).state != "approved":
+            found = limits.find(id)
+            if found.state != "approved":
                 raise Problem(409, "wrong-state", "The limit decides nothing, so it cannot be retired.")
-            return await self._step(id, who, action="retire-request", reason=(why or Reason()).reason)
+            return await self._step(found, who, action="retire-request", reason=(why or Reason()).reason)
 
     def deciding(self, routes: APIRouter) -> None:
         """What the second person says."""
@@ -219,7 +221,10 @@ class _Desk:
             await self._prepared(id)
             asked = self.service.floor.limits.pending(id)
             second_person(asked.requested, who)
-            return await self._step(id, who, action="retire" if asked.state == "retiring" else "approve")
+            if asked.state == "retiring":
+                return await self._step(asked, who, action="retire")
+            _room(id, self.service.floor.limits.alive())
+            return await self._step(asked, who, action="approve")
 
         @routes.post("/{id}/reject")
         async def reject(
@@ -228,8 +233,8 @@ class _Desk:
             why: Reason | None = None,
         ) -> dict[str, Any]:
             """Refuse what was asked for; who asked may do so as well."""
-            self.service.floor.limits.pending(id)
-            return await self._step(id, who, action="reject", reason=(why or Reason()).reason)
+            asked = self.service.floor.limits.pending(id)
+            return await self._step(asked, who, action="reject", reason=(why or Reason()).reason)
 
     # ---- work ------------------------------------------------------------------------------------
 
@@ -239,11 +244,11 @@ class _Desk:
         await self.background.run(lambda: limits.lint(identifier, body))
         floor = self.service.floor
         floor.limits.unasked(identifier)
-        if len(floor.limits.alive()) >= LIMITS_MAX:
-            raise Problem(409, "too-many-limits", f"At most {LIMITS_MAX} limits decide at once.")
+        _room(identifier, floor.limits.alive())
         if not floor.limits.versions.get(identifier) and rule_id(identifier) in floor.standing.book.ids():
             raise Problem(409, "rule-exists", "The active rule book has a rule of this limit's name.")
-        return await self._step(identifier, who, action="propose", limit=body)
+        told = self.service.stamp(who, id=identifier, action="propose", limit=body)
+        return await self._recorded(identifier, len(floor.limits.versions.get(identifier, ())) + 1, told)
 
     async def _prepared(self, identifier: str) -> None:
         """Join what would decide: then the step that follows at once cannot fail."""
@@ -258,10 +263,15 @@ class _Desk:
         floor = self.service.floor
         return floor.books.active, floor.limits.after(floor.limits.pending(identifier))
 
-    async def _step(self, identifier: str, who: Principal, **told: Any) -> dict[str, Any]:
-        record = await self.service.step(KIND, identifier, "", self.service.stamp(who, id=identifier, **told))
-        latest = self.service.floor.limits.versions[identifier][-1]
-        return {**latest.shown(), "recorded": place(self.service, record)}
+    async def _step(self, concerned: Version, who: Principal, **told: Any) -> dict[str, Any]:
+        body = self.service.stamp(who, id=concerned.id, **told)
+        return await self._recorded(concerned.id, concerned.version, body)
+
+    async def _recorded(self, identifier: str, version: int, body: dict[str, Any]) -> dict[str, Any]:
+        """Record a step; what became of the version it is about, which need not be the latest."""
+        record = await self.service.step(KIND, identifier, "", body)
+        shown = self.service.floor.limits.find(identifier, version).shown()
+        return {**shown, "recorded": place(self.service, record)}
 
     async def _measured(self, identifier: str, who: Principal, asked: Asked) -> dict[str, Any]:
         floor, desk = self.service.floor, self.service.floor.standing
@@ -269,7 +279,9 @@ class _Desk:
         for account in asked.accounts or ():
             self.service.access.permit_account(who, account)
         snapshot, book = desk.snapshot, desk.book
-        accounts = visible(who, asked.accounts if asked.accounts is not None else snapshot.accounts)
+        accounts = visible(who, set(asked.accounts) if asked.accounts is not None else snapshot.accounts)
+        if not snapshot.accounts.keys() >= set(accounts):  # an account left out would look like one within its limits
+            raise Problem(404, "unknown-account", "Not all of these accounts are known here.")
 
         def measured() -> tuple[str, list[Use]]:
             rule = floor.limits.lint(identifier, limit.body).rule(rule_id(identifier), today(snapshot))
@@ -294,3 +306,9 @@ class _Desk:
             "breaches": sum(1 for use in found if use.broken),
             "note": note,
         }
+
+
+def _room(identifier: str, alive: Iterable[Version]) -> None:
+    """Nothing when a version of this limit may decide beside the others. Raises Problem 409 `too-many-limits`."""
+    if len({version.id for version in alive} | {identifier}) > LIMITS_MAX:
+        raise Problem(409, "too-many-limits", f"At most {LIMITS_MAX} limits decide at once.")
