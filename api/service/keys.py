@@ -95,6 +95,10 @@ class KeyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
     def records(self) -> tuple[KeyRecord, ...]:
         """Every key, revoked ones too, oldest first. Raises LedgerError when the database does not answer."""
         with self._database.connect() as connection:

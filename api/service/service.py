@@ -143,6 +143,7 @@ class Service:
         await asyncio.to_thread(self.traces.close)
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
+        await asyncio.to_thread(self.access.keys.close)
 
     async def rebuild(self) -> None:
         """A floor from what is in the ledger, in place of the one there is."""
