@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def held(folder: Path) -> list[str]:
     found = []
     for handle in HANDLES.iterdir():
         try:
-            found.append(os.readlink(handle))
+            found.append(str(handle.readlink()))
         except OSError:  # the one that lists them
             continue
     return sorted(name for name in found if name.startswith(str(folder)))
