@@ -3,8 +3,9 @@
 In: topics, a number to start from, a worker; what the socket gives. Out: messages, and when to connect again.
 Guaranteed: after a broken connection reading goes on where it stopped, so that no message is lost and none comes twice;
 tries in a row are bounded. Refused: `ServiceError` with the service's code when it does not let the reader in, also
-when a key ends during the stream; `UnreachableError` when nobody answers, or when the stream broke before its first
-message and no number to go on from is known. Before: `client_models.py`. After: `client.py`.
+when a key ends during the stream, and `unreadable-answer` for what is no message; `UnreachableError` when nobody
+answers, or when the stream broke before its first message and no number to go on from is known. Before:
+`client_models.py`. After: `client.py`.
 """
 
 from __future__ import annotations
@@ -51,16 +52,23 @@ class Following:
 
     def took(self, text: str | bytes) -> Message | None:
         """A message of the stream, None when the service cuts it: connect again. Raises ServiceError."""
-        document = msgspec.json.decode(text)
-        self._failures = 0
-        if document.get("error") == "slow-reader":
-            self.following = int(document["resume_from"])
-            return None
-        if "status" in document and "code" in document:
-            raise ServiceError(document["status"], document["code"], document.get("detail", ""), document)
-        message = msgspec.convert(document, Message)
-        self.following = message.seq + 1
+        try:
+            document = msgspec.json.decode(text, type=dict[str, Any])
+            if document.get("error") == "slow-reader":
+                self._goes_on(msgspec.convert(document.get("resume_from"), int))
+                return None
+            if "status" in document and "code" in document:
+                raise ServiceError(document["status"], document["code"], document.get("detail", ""), document)
+            message = msgspec.convert(document, Message)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            words = "The message is none of this service's: something between changed it."
+            raise ServiceError(200, "unreadable-answer", words, {}) from None
+        self._goes_on(message.seq + 1)
         return message
+
+    def _goes_on(self, number: int) -> None:
+        """The service was heard, and this is the number to go on from."""
+        self._failures, self.following = 0, number
 
     def ended(self, error: Exception | None = None) -> float:
         """The connection ended: seconds before the next one. Raises ServiceError, UnreachableError."""
@@ -76,7 +84,7 @@ class Following:
         elif self._failures >= TRIES:
             what = "it closes the stream" if error is None else type(error).__name__
             raise UnreachableError("unreachable", f"The service did not answer: {what}.")
-        return float(PAUSE_S * 2**self._failures)
+        return float(PAUSE_S * 2 ** (self._failures - 1))
 
 
 def problem_in(status: int, content: bytes, reason: str) -> ServiceError:
