@@ -99,6 +99,8 @@ def fact(declared: Name, raw: Any, where: str) -> Value:
     if declared.unit.kind is Kind.SET:
         return _set(raw, where)
     if isinstance(raw, bool):
+        if declared.unit.kind is not Kind.BOOL:
+            raise SnapshotError("bad-value", where, "must be text and is a truth value")
         raw = "true" if raw else "false"
     if isinstance(raw, int):
         raw = str(raw)

@@ -9,7 +9,7 @@ Before: nothing. After: `parse.py`, `vocabulary.py`, `rulebook.py`, `examples.py
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time
+from datetime import MAXYEAR, MINYEAR, date, datetime, time
 from fractions import Fraction
 
 from lexorder.engine.terms import Value
@@ -77,12 +77,15 @@ def time_of_day(text: str) -> time | None:
 
 
 def timestamp(text: str) -> datetime | None:
-    """ISO 8601 with an offset, `2026-06-15T12:00:00-04:00`; None without one: a naive time is ambiguous."""
+    """ISO 8601 with an offset, `2026-06-15T12:00:00-04:00`; None without one: a naive time is ambiguous.
+
+    None also in the years 1 and 9999: such a time is in no year at all in other time zones.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return moment if moment.tzinfo and MINYEAR < moment.year < MAXYEAR else None
 
 
 def truth(text: str) -> bool | None:

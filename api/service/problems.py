@@ -206,11 +206,16 @@ def _invalid(error: RequestValidationError, known: frozenset[str]) -> Problem:
 HTTP_CODES = {404: "not-found", 405: "method-not-allowed", 406: "not-acceptable", 415: "unsupported-media-type"}
 
 
+HTTP_DETAILS = {404: "There is no such address: /openapi.json lists all there are."}
+
+
 def _http(error: HTTPException) -> Problem:
     """What the framework refuses. Its own text is not passed on: it may quote the request."""
     code = HTTP_CODES.get(error.status_code, f"http-{error.status_code}")
-    allow = [(b"allow", v.encode("latin-1")) for n, v in (error.headers or {}).items() if n.lower() == "allow"]
-    return Problem(error.status_code, code, headers=allow)
+    taken = next((v for n, v in (error.headers or {}).items() if n.lower() == "allow"), "")
+    detail = f"This address takes {taken} and nothing else." if taken else HTTP_DETAILS.get(error.status_code, "")
+    allow = [(b"allow", taken.encode("latin-1"))] if taken else []
+    return Problem(error.status_code, code, detail, headers=allow)
 
 
 def _schema_words(app: FastAPI) -> frozenset[str]:

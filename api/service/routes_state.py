@@ -3,13 +3,14 @@
 In: a whole snapshot, or batches of a feed with an event id and a sequence number. Out: what was taken; with GET, what
 is known. Guaranteed: a batch is taken whole or not at all, once, in order; after a gap the rules that read the feed are
 undecided until the missing numbers, or the feed as a whole, arrive. Refused by `Problem`: 409 `sequence-gap` and
-`sequence-behind`, both naming the number expected; what `facts.py` refuses. Before: `feeds.py`, `feed_events.py`.
-After: `app.py`.
+`sequence-behind`, both naming the number expected; 422 `bad-time`, `time-too-far-ahead`; what `facts.py` refuses.
+Before: `feeds.py`, `feed_events.py`. After: `app.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -30,6 +31,9 @@ from lexorder.engine.rule import Facts
 from lexorder.engine.snapshot import Snapshot
 
 Row = dict[str, Any]
+
+AHEAD_MAX = timedelta(days=31)
+"""How far an event may move the desk's time on: beyond it somebody has written another year."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "accounts": ("account.id",),
@@ -187,22 +191,27 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
         service.metrics.gap(name)
         await service.step("gap", name, "", service.stamp(who, feed=name, sequence=batch.sequence))
         raise Problem(409, "sequence-gap", "Numbers are missing: send them, or the feed whole.", expected=expected)
+    moment = _time(service, batch.time)
     floor.events(name, told)  # refused here, before anything is recorded
-    _time(service, batch.time)
+    if moment is not None:
+        service.clock.set(moment)
     record = await service.step("events", batch.event_id, "", service.stamp(who, feed=name, **told))
     service.metrics.feed(name, floor.standing.time.timestamp())
     return Taken(feed=name, status="taken", items=len(batch.items), sequence=feed.last, recorded=place(service, record))
 
 
-def _time(service: Service, written: str | None) -> None:
-    """An event may say what time it is; it never moves the desk back."""
+def _time(service: Service, written: str | None) -> datetime | None:
+    """The time an event moves the desk to, if it does; never back. Raises Problem 422."""
     if written is None:
-        return
+        return None
     moment = timestamp(written)
     if moment is None:
         raise Problem(422, "bad-time", "`time` must be a timestamp with its offset, such as 2026-06-15T12:00:00-04:00.")
-    if moment > service.clock.now():
-        service.clock.set(moment)
+    now = service.clock.now()
+    if moment - now > AHEAD_MAX:
+        words = f"An event is at most {AHEAD_MAX.days} days ahead of the desk's time: a snapshot may begin later."
+        raise Problem(422, "time-too-far-ahead", words, now=now.isoformat())
+    return moment if moment > now else None
 
 
 def place(service: Service, record: Record) -> dict[str, int]:

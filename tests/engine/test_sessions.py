@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from lexorder.engine.sessions import session_hours, sessions_after
+from lexorder.engine.sessions import session_facts, session_hours, sessions_after
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,16 @@ def test_a_year_has_the_sessions_new_york_had(year: int, sessions: int) -> None:
     before = session_hours.cache_info().currsize
     assert sessions_after(date(year - 1, 12, 31), date(year, 12, 31)) == sessions
     assert session_hours.cache_info().currsize == before
+
+
+@pytest.mark.parametrize("year", [2, 1000, 1899, 2200, 2261, 2262, 2300, 9998])
+def test_a_year_without_a_calendar_has_a_date_and_no_session(year: int) -> None:
+    facts = session_facts(datetime(year, 6, 15, 16, tzinfo=UTC))
+    assert facts["clock.date"] == date(year, 6, 15)
+    assert "session.open" not in facts
+
+
+@pytest.mark.parametrize("day", [date(1900, 1, 2), date(2199, 12, 31)])
+def test_the_first_and_the_last_year_with_one(day: date) -> None:
+    assert session_facts(datetime(day.year, day.month, day.day, 17, tzinfo=UTC))["clock.date"] == day
+    assert session_hours(day) is not None

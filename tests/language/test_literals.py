@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from fractions import Fraction
 
 import pytest
@@ -120,6 +120,17 @@ def test_no_dates(text):
 @pytest.mark.parametrize("text", ["9:30", "24:00", "09:60", "09", "09:30:15.5", "09.30"])
 def test_no_times(text):
     assert literals.time_of_day(text) is None
+
+
+@pytest.mark.parametrize("text", ["0002-01-01T00:00:00+14:00", "9998-12-31T23:59:59-14:00"])
+def test_a_timestamp_is_a_time_everywhere(text):
+    moment = literals.timestamp(text)
+    assert [moment.astimezone(timezone(timedelta(hours=h))).year for h in (-23, 0, 23)]
+
+
+@pytest.mark.parametrize("text", ["0001-12-31T00:00:00+14:00", "9999-01-01T00:00:00-14:00", "9999-12-31T23:59:59Z"])
+def test_a_timestamp_that_is_none_somewhere_is_none(text):
+    assert literals.timestamp(text) is None
 
 
 @pytest.mark.parametrize("text", ["2026-06-15T12:00:00", "noon", "2026-06-15"])
