@@ -3,14 +3,17 @@
 In: the section `constituents` of a document, rows `{fund, issuer or symbol, weight}`, and the instruments. Out:
 `Constituents`: for each fund the weight of every issuer, funds within funds followed to the end, and the rest that is
 not disclosed. Guaranteed: exact; a weight is a share of the fund's value, never below zero, so that what a fund owes
-makes no room for another; what the weights leave undisclosed may be anyone's. Refused by SnapshotError: unknown keys,
-a fund that is none, an issuer that cannot be told, weights that do not fit, a row given twice, funds in a circle.
-Before: `literals.py`. After: `snapshot.py`, which reads `constituent.weight` here.
+makes no room for another; what the weights leave undisclosed may be anyone's; after events the weights are those of the
+instruments as they are then (`Constituents.after`). Refused by SnapshotError: unknown keys, a fund that is none, an
+issuer that cannot be told, weights that do not fit, a row given twice, funds in a circle. Where an event makes one of
+these of a fund, it is taken, and what is in the fund is not known from then on: rules that ask are undecided.
+Before: `literals.py`. After: `snapshot.py`, which reads `constituent.weight` here, and whoever takes events over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
@@ -31,21 +34,43 @@ SCALE = 8
 STEPS_MAX = 20
 """A fund in a fund in a fund ... beyond this is refused."""
 
+TOLD = frozenset({"instrument.issuer", "instrument.kind", "instrument.underlying"})
+"""Facts of an instrument that say whose it is."""
+
 Instruments = Mapping[str, Facts]
 Row = tuple[str, str, Fraction]
 """(`issuer` or `symbol`, name, weight)."""
+Rows = Mapping[str, Mapping[tuple[str, str], Fraction]]
+"""Weights as given, by fund and by (`issuer` or `symbol`, name)."""
+Flat = tuple[dict[str, dict[str, Fraction]], dict[str, Fraction]]
+"""Weights by fund and issuer, and by fund the sum of what is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constituents:
-    """Weights of issuers by fund, and by fund the share of it that nobody has told."""
+    """Weights of issuers by fund, and by fund the share of it that nobody has told.
+
+    `rows` are the weights as given, `names` the instruments whose facts decide what they come to.
+    """
 
     weights: Mapping[str, Mapping[str, Fraction]] = field(default_factory=dict)
     rest: Mapping[str, Fraction] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
 
     def weight(self, fund: str, issuer: str) -> Fraction:
         """The share of a known fund that is, or may be, of an issuer: its weight and all that is not disclosed."""
         return self.weights[fund].get(issuer, Fraction(0)) + self.rest[fund]
+
+    def after(self, symbol: str, changed: Collection[str], instruments: Instruments) -> Constituents:
+        """The same once these facts of an instrument are others; itself where that makes no difference."""
+        if symbol not in self.names or TOLD.isdisjoint(changed):
+            return self
+        done: Flat = ({}, {})
+        for fund in self.rows:
+            with suppress(SnapshotError):
+                _flatten(fund, self.rows, instruments, done, ())
+        return _resolved(self.rows, instruments, done)
 
     def to_json(self) -> dict[str, object]:
         """Plain data, exact."""
@@ -65,11 +90,20 @@ def constituents(document: Mapping[str, Any], instruments: Instruments) -> Const
         if (kind, name) in held:
             raise SnapshotError("duplicate-thing", where, f"repeats {shown(name)} of {shown(fund)}")
         held[kind, name] = weight
-    flat: dict[str, dict[str, Fraction]] = {}
-    told: dict[str, Fraction] = {}
+    done: Flat = ({}, {})
     for fund in by_fund:
-        _flatten(fund, by_fund, instruments, (flat, told), ())
-    return Constituents({f: flat[f] for f in by_fund}, {f: max(Fraction(0), 1 - told[f]) for f in by_fund})
+        _flatten(fund, by_fund, instruments, done, ())
+    return _resolved(by_fund, instruments, done)
+
+
+def _resolved(rows: Rows, instruments: Instruments, done: Flat) -> Constituents:
+    """The funds of which it is known what they come to."""
+    flat, told = done
+    known = [fund for fund in rows if fund in flat]
+    named = {name for held in rows.values() for kind, name in held if kind == "symbol"}
+    below = {name for symbol in named for name in _chain(symbol, instruments)}
+    rest = {fund: max(Fraction(0), 1 - told[fund]) for fund in known}
+    return Constituents({fund: flat[fund] for fund in known}, rest, rows, frozenset({*rows, *below}))
 
 
 def _row(row: Any, where: str, instruments: Instruments) -> tuple[str, Row]:
@@ -113,9 +147,9 @@ def _weight(row: Mapping[str, Any], where: str) -> Fraction:
 
 def _flatten(
     fund: str,
-    rows: Mapping[str, Mapping[tuple[str, str], Fraction]],
+    rows: Rows,
     instruments: Instruments,
-    done: tuple[dict[str, dict[str, Fraction]], dict[str, Fraction]],
+    done: Flat,
     within: tuple[str, ...],
 ) -> None:
     """Put a fund's issuers and the sum of what is told of it into `done`, those of the funds it holds first."""
@@ -142,14 +176,21 @@ def _flatten(
 
 def _looked_through(symbol: str, instruments: Instruments) -> str:
     """What a derivative is about in the end, as far as it is here; anything else itself."""
-    seen = symbol
+    return [name for name in _chain(symbol, instruments) if name in instruments or name == symbol][-1]
+
+
+def _chain(symbol: str, instruments: Instruments) -> list[str]:
+    """A name, what it is about, what that is about ...; the last may be a name that is not here."""
+    found = [symbol]
     for _ in range(STEPS_MAX):
-        facts = instruments.get(seen, {})
-        under = facts.get("instrument.underlying", seen)
-        if under == seen or facts.get("instrument.kind") == FUND or under not in instruments:
+        facts = instruments.get(found[-1], {})
+        under = str(facts.get("instrument.underlying", found[-1]))
+        if under == found[-1] or facts.get("instrument.kind") == FUND:
             break
-        seen = str(under)
-    return seen
+        found.append(under)
+        if under not in instruments:
+            break
+    return found
 
 
 def _issuer(symbol: str, instruments: Instruments) -> str:

@@ -12,10 +12,11 @@ the compiled evaluator and the expert each keep their own state and must know ev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from lexorder.engine.constituents import TOLD
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.facts import canonical_bytes, plain
 from lexorder.engine.rule import Facts
@@ -190,7 +191,7 @@ def applied(snapshot: Snapshot, event: Event) -> Snapshot:
         case Fill():
             return _filled(snapshot, event)
         case InstrumentChanged(symbol=symbol, facts=facts):
-            return replace(snapshot, instruments=_merged(snapshot.instruments, symbol, facts, "instrument"))
+            return _listed(snapshot, symbol, _merged(snapshot.instruments, symbol, facts, "instrument"), facts)
         case AccountChanged(account=account, facts=facts):
             return replace(snapshot, accounts=_merged(snapshot.accounts, account, facts, "account"))
         case TraderChanged(trader=trader, facts=facts):
@@ -213,7 +214,7 @@ def _set(snapshot: Snapshot, event: Set) -> Snapshot:
             return replace(snapshot, accounts={**snapshot.accounts, account: whole("account.id", account, facts)})
         case InstrumentSet(symbol=symbol, facts=facts):
             given = whole("instrument.symbol", symbol, facts)
-            return replace(snapshot, instruments={**snapshot.instruments, symbol: given})
+            return _listed(snapshot, symbol, {**snapshot.instruments, symbol: given}, TOLD)
         case TraderSet(trader=trader, facts=facts):
             return replace(snapshot, traders={**snapshot.traders, trader: whole("trader.id", trader, facts)})
         case StrategySet(strategy=strategy, facts=facts):
@@ -225,6 +226,12 @@ def _set(snapshot: Snapshot, event: Set) -> Snapshot:
             return replace(snapshot, quotes=_upserted(snapshot.quotes, facts, "quote.id"))
         case SignalSet(facts=facts):
             return replace(snapshot, signals=_upserted(snapshot.signals, facts, "signal.id"))
+
+
+def _listed(snapshot: Snapshot, symbol: str, instruments: Mapping[str, Facts], changed: Collection[str]) -> Snapshot:
+    """With these instruments, of which one has other facts now; funds are looked through as they are now."""
+    inside = snapshot.constituents.after(symbol, changed, instruments)
+    return replace(snapshot, instruments=instruments, constituents=inside)
 
 
 def whole(key: str, name: str, facts: Facts) -> Facts:

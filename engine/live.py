@@ -10,11 +10,12 @@ of times a second, and copying the table of instruments each time would cost mor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from lexorder.engine.constituents import TOLD
 from lexorder.engine.dated_lists import Entry
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.events import (
@@ -160,6 +161,21 @@ class Live:
         single = {**self.snapshot.single, **event.facts}
         self.snapshot = replace(self.snapshot, single=single, time=moment)  # type: ignore[arg-type]
 
+    def _instrument(self, event: InstrumentChanged) -> None:
+        _merge(self.instruments, event.symbol, event.facts, "instrument")
+        if event.symbol in self.snapshot.constituents.names:
+            self._look_through(event.symbol, event.facts.keys())
+
+    def _instrument_set(self, event: InstrumentSet) -> None:
+        _put(self.instruments, "instrument.symbol", event.symbol, event.facts)
+        self._look_through(event.symbol, TOLD)
+
+    def _look_through(self, symbol: str, changed: Collection[str]) -> None:
+        """Funds are made of what their instruments are now."""
+        inside = self.snapshot.constituents.after(symbol, changed, self.instruments)
+        if inside is not self.snapshot.constituents:
+            self.snapshot = replace(self.snapshot, constituents=inside)
+
     def _work(self, facts: Facts) -> None:
         order, account = str(facts["working_order.id"]), str(facts["working_order.account"])
         symbol = str(facts["working_order.symbol"])
@@ -258,14 +274,14 @@ def _put(table: dict[str, Facts], name: str, key: str, facts: Facts) -> None:
 _APPLY: dict[type, Callable[[Live, Any], None]] = {
     Fill: Live._fill,
     FillRecorded: lambda live, event: live.fills.add(event.facts),
-    InstrumentChanged: lambda live, event: _merge(live.instruments, event.symbol, event.facts, "instrument"),
+    InstrumentChanged: Live._instrument,
     AccountChanged: lambda live, event: _merge(live.accounts, event.account, event.facts, "account"),
     TraderChanged: lambda live, event: _merge(live.traders, event.trader, event.facts, "trader"),
     WorkingAdded: Live._added,
     WorkingRemoved: Live._removed,
     SingleChanged: Live._single,
     AccountSet: lambda live, event: _put(live.accounts, "account.id", event.account, event.facts),
-    InstrumentSet: lambda live, event: _put(live.instruments, "instrument.symbol", event.symbol, event.facts),
+    InstrumentSet: Live._instrument_set,
     TraderSet: lambda live, event: _put(live.traders, "trader.id", event.trader, event.facts),
     StrategySet: lambda live, event: _put(live.strategies, "strategy.id", event.strategy, event.facts),
     PositionSet: Live._placed,

@@ -10,11 +10,13 @@ a copy: `events.after` copies whole tables, and hashes; both are the desk's busi
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from lexorder.engine.constituents import TOLD
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.events import (
     AccountChanged,
@@ -181,6 +183,7 @@ class Live:
             case InstrumentChanged(symbol=symbol, facts=facts):
                 self._row(self.instruments, symbol, "instrument").update(facts)
                 self.touch(symbol)
+                self._look_through(symbol, facts.keys())
             case AccountChanged(account=account, facts=facts):
                 self._row(self.account_facts, account, "account").update(facts)
                 state = self._stated(account)
@@ -212,6 +215,7 @@ class Live:
             case InstrumentSet(symbol=symbol, facts=facts):
                 self.instruments[symbol] = dict(whole("instrument.symbol", symbol, facts))
                 self.touch(symbol)
+                self._look_through(symbol, TOLD)
             case TraderSet(trader=trader, facts=facts):
                 self.traders[trader] = dict(whole("trader.id", trader, facts))
                 self.trader_version[trader] += 1
@@ -270,6 +274,13 @@ class Live:
         self.instrument_version[symbol] += 1
         for account in self.holders[symbol]:
             self.accounts[account].touch(symbol)
+
+    def _look_through(self, symbol: str, changed: Collection[str]) -> None:
+        """Funds are made of what their instruments are now; whoever holds one may not hold the instrument."""
+        inside = self.snapshot.constituents.after(symbol, changed, self.instruments)
+        if inside is not self.snapshot.constituents:
+            self.snapshot = replace(self.snapshot, constituents=inside)
+            self.epoch += 1
 
     def _row(self, table: Table, key: str, what: str) -> dict[str, Value]:
         if key not in table:
