@@ -81,7 +81,7 @@ def task_of(asked: Asked, book: RuleBook, snapshot: Snapshot) -> Task:
         model.refuse_unused(list(aims))
         model.refuse_without(returns=asked.returns is not None, signals=bool(seen.signals))
     except UsageError as error:
-        raise Problem(422, error.code, f"{error.message[:1].upper()}{error.message[1:]}.") from None
+        raise Problem(422, error.code, f"{error.message}.") from None
     if not (asked.targets or {}).keys() <= snapshot.instruments.keys():
         raise Problem(422, "unknown-symbol", "`targets` has a symbol that is not known here.")
     return Task(book, seen, asked.account, asked.trader, aims, _columns(asked.returns), asked.strict, model)
