@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -25,17 +26,19 @@ from lexorder.api.rebalance_written import report_of
 from lexorder.api.service.rebalance_record import TOLD, others_of, recorded, result_of
 from lexorder.api.service.rebalance_worker import Result
 from lexorder.engine.rulebook import RuleBook
+from lexorder.optimizers.signals import SignalReport, SignalRow
 from tests.api.outcomes import SNAPSHOT, clash, infeasible, rebalanced
 from tests.worlds import VOCABULARY
 
 SECRET = frozenset({"zebra"})
 UNTOUCHED = {"orders", "weights", "nav", "cash_before", "cash_after", "turnover", "cost", "account", "time", "route"}
+UNTOUCHED |= {"steered", "value_bp", "bound_bp"}
 
 
 def test_every_part_of_a_result_is_either_filtered_or_known_to_be_harmless():
     """A field nobody has thought of must make this fail: then somebody thinks of it."""
-    filtered = {"decisions", "headroom", "binding", "left_out", "incurable", "by_order", "snapshot_hash"}
-    elsewhere = {"certificate", "signals", "rulebook_hash", "gap_bp", "confirmed"}
+    filtered = {"decisions", "headroom", "binding", "left_out", "incurable", "by_order", "snapshot_hash", "signals"}
+    elsewhere = {"certificate", "rulebook_hash", "gap_bp", "confirmed"}
     assert {f.name for f in fields(rebalanced())} == UNTOUCHED | filtered | elsewhere
     shown = orders_shown(rebalanced(), SECRET)
     for name in UNTOUCHED:
@@ -125,6 +128,16 @@ def test_rules_are_withheld_when_any_of_their_versions_is():
     texts = [rule.format(name="open", more=""), rule.format(name="zebra", more="audience: compliance\n  ")]
     book = RuleBook.of_files({"a.yaml": "".join(texts)}, VOCABULARY)
     assert withheld_rules(book) == {"zebra"}
+
+
+def test_rules_for_compliance_are_not_told_among_those_that_acted_on_a_signal():
+    def acted(*rules: str) -> SignalRow:
+        return SignalRow("S", "ACME", "X", "1d", "long", Fraction(1), Fraction(1), Fraction(1), True, "", rules)
+
+    report = SignalReport((acted("cap", "zebra"), acted("zebra"), acted()), {"ACME": Fraction(1)}, {})
+    shown = orders_shown(rebalanced(signals=report), SECRET).signals
+    assert [row.rules for row in shown.signals] == [("cap",), (), ()]
+    assert shown.expected == report.expected
 
 
 # ---- the record --------------------------------------------------------------------------------------

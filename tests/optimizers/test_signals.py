@@ -129,6 +129,31 @@ def test_a_signal_on_an_unknown_name_is_refused():
         report(world({"symbol": "NOPE"}))
 
 
+@pytest.mark.parametrize(
+    ("direction", "expects", "fine"),
+    [
+        ("long", "0.01", True), ("long", "0", True), ("long", "-0.00000001", False), ("short", "-0.01", True),
+        ("short", "0", True), ("short", "0.00000001", False), ("flat", "0.01", True), ("flat", "-0.01", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("stopped", [{}, {"reward_risk": "1"}], ids=["followed", "skipped"])
+def test_direction_and_return_must_point_the_same_way(direction, expects, fine, stopped):
+    """Rules read the one and the blend the other: a rule about shorts would pass over what is bought."""
+    given = {"direction": direction, "expected_return": expects, **stopped}
+    if fine:
+        assert report(world(given)).signals[0].direction == direction
+        return
+    with pytest.raises(SnapshotError, match=r"signal S-0: is (long|short) and expects") as refused:
+        report(world(given))
+    assert refused.value.code == "signal-contradicts"
+
+
+def test_another_account_s_contradiction_is_not_ours_to_refuse():
+    document = world({}, {"direction": "short", "account": "OTHER"})
+    document["accounts"].append({**document["accounts"][0], "id": "OTHER"})
+    assert len(report(document).signals) == 1
+
+
 @pytest.mark.parametrize("name", ["expected_return", "confidence"])
 def test_a_signal_without_its_figures_is_refused(name):
     document = world({})

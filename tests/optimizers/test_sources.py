@@ -64,6 +64,48 @@ def test_unknown_measures_are_refused(change: dict[str, Any]) -> None:
         mean_risk_weights(returns(), **change)
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda s: max_utility_weights(returns().mean(0), np.cov(returns().T), risk_aversion=5.0, seconds=s),
+        lambda s: mean_risk_weights(returns(), measure="MV", seconds=s),
+        lambda s: mean_risk_weights(returns(), measure="CVaR", seconds=s),
+        lambda s: risk_parity_weights(returns(), seconds=s),
+    ],
+    ids=["max_utility", "mean_risk", "linear", "risk_parity"],
+)
+def test_what_was_found_for_want_of_time_is_no_proposal(ask: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ProposalError) as refused:
+        ask(1e-9)
+    assert refused.value.code == "solver-status"
+    assert ask(60.0).sum() == pytest.approx(1.0)
+    assert capsys.readouterr().out == "", "Riskfolio-Lib prints where others raise"
+
+
+def test_many_names_and_few_periods_have_least_risk_all_the_same() -> None:
+    """Clarabel only comes near the optimum of this program; HiGHS ends at a vertex."""
+    data = np.random.default_rng(3).normal(0.0005, 0.01, (150, 120))
+    weights = mean_risk_weights(data, measure="CVaR")
+    worst = -np.sort(data @ weights)[:8].mean()
+    assert worst <= min(-np.sort(data @ w)[:8].mean() for w in np.eye(120))
+    assert weights.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("goal", ["MaxRet", "Sharpe", "Utility"])
+def test_expected_returns_take_the_place_of_past_means(goal: str) -> None:
+    for best in range(COUNT):
+        expected = np.full(COUNT, 0.0001)
+        expected[best] = 0.05
+        found = mean_risk_weights(returns(), measure="MV", goal=goal, expected=expected)
+        assert found.argmax() == best
+
+
+@pytest.mark.parametrize("expected", [[0.1], [0.1] * (COUNT - 1) + [float("nan")], [[0.1] * COUNT] * 2])
+def test_expected_returns_that_do_not_fit_are_refused(expected: Any) -> None:
+    with pytest.raises(ModelError, match="6 finite numbers"):
+        mean_risk_weights(returns(), goal="Sharpe", expected=expected)
+
+
 def test_an_impossible_cap_finds_nothing() -> None:
     with pytest.raises((ProposalError, ModelError)):
         mean_risk_weights(returns(), cap=0.05)
