@@ -17,12 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
 from lexorder.api.service import (
     batch,
     orders,
     problems,
+    reference_page,
     routes_breaches,
     routes_decisions,
     routes_keys,
@@ -117,7 +119,7 @@ def create_app(service: Service) -> Application:
         version=installed("lexorder"),
         description=DESCRIPTION,
         openapi_url="/openapi.json",
-        docs_url="/docs" if service.settings.docs else None,
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         lifespan=lifespan,
@@ -129,6 +131,8 @@ def create_app(service: Service) -> Application:
     problems.install(app)
     for module in ROUTES:
         app.include_router(module.router(service), dependencies=[Depends(only_known)])
+    if service.settings.docs:
+        app.add_api_route("/docs", partial(_reference, app, service), include_in_schema=False)
     words = problems.own_words()
     app.check = orders.OrderCheck(service)
     checks = {orders.PATH: app.check.answer, batch.PATH: batch.BatchCheck(service, words).answer}
@@ -141,6 +145,11 @@ def _document(app: Application, service: Service) -> dict[str, Any]:
     if app.openapi_schema is None:
         app.openapi_schema = document_of(app, service.vocabulary)
     return app.openapi_schema
+
+
+def _reference(app: Application, service: Service) -> HTMLResponse:
+    """The same to be read."""
+    return HTMLResponse(reference_page.page(app.openapi(), service.access.matrix))
 
 
 def _operation(route: APIRoute) -> str:

@@ -74,7 +74,18 @@ def document_of(app: FastAPI, vocabulary: Vocabulary) -> dict[str, Any]:
                 operation["security"] = [{"key": []}]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    return found
+    return _plainly_named(found)
+
+
+def _plainly_named(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with schemas of one name called by their file's subject: `LimitsReason`, not a path of modules."""
+    text = msgspec.json.encode(document).decode()
+    for name in document["components"]["schemas"]:
+        *_, file, kind = ["", "", *name.split("__")]
+        if file:
+            subject = "".join(word.capitalize() for word in file.removeprefix("routes_").split("_"))
+            text = text.replace(f'"{name}"', f'"{subject}{kind}"').replace(f'/{name}"', f'/{subject}{kind}"')
+    return dict(msgspec.json.decode(text))
 
 
 def _own_schemas(vocabulary: Vocabulary) -> dict[str, Any]:
