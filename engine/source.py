@@ -12,7 +12,7 @@ Before: `codes.py`. After: `rulebook.py`, `vocabulary.py`, `parse.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -219,7 +219,10 @@ class _Composer:
             if not isinstance(key, Scalar):
                 refuse("wrong-shape", "a key must be a word, not a list or a mapping", key.span)
             self.new_key(key, seen)
-            entries.append((key, self.node(next(self.events), depth + 1)))
+            value = self.node(next(self.events), depth + 1)
+            if isinstance(value, Scalar) and not value.raw:  # YAML places a value that is not there at what follows
+                value = replace(value, span=key.span)
+            entries.append((key, value))
         return Mapping(tuple(entries), self.span(start))
 
     def new_key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
