@@ -184,13 +184,15 @@ def test_a_desk_that_followed_the_events_decides_as_one_that_was_started_now(see
         assert quick.hash == plain.hash
 
 
-def test_a_name_that_is_taken_over_counts_for_its_new_owner_at_once():
+@pytest.mark.parametrize("whole", [False, True], ids=["one fact", "all its facts"])
+def test_a_name_that_is_taken_over_counts_for_its_new_owner_at_once(whole):
     """BETA is 30% of FOF; its new owner is Third, of which FOF holds 7.5% already, and 22.5% are not told."""
     desk = Desk(book(RULE), document(), VOCABULARY, fast)
     before = {subject for _, subject, _ in reports(desk, "FOF", 150)}
-    desk.apply(InstrumentChanged("BETA", {"instrument.issuer": "Third"}))
+    taken = {**desk.snapshot.instruments["BETA"], "instrument.issuer": "Third"}
+    desk.apply(InstrumentSet("BETA", taken) if whole else InstrumentChanged("BETA", {"instrument.issuer": "Third"}))
     assert before == {"ACME", "BETA"}
-    assert {subject for _, subject, _ in reports(desk, "FOF", 150)} == {"ACME", "Third"}
+    assert reports(desk, "FOF", 150) == [("inside", "ACME", "breach"), ("inside", "Third", "breach")]
 
 
 def reports(desk: Desk, symbol: str, quantity: int) -> list[tuple[str, str, str]]:

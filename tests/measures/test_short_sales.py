@@ -90,6 +90,13 @@ def test_without_facts_nothing_is_measured(facts: dict[str, str]) -> None:
 # ---- the price test ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("day", ["2026-02-30", "20260612", "2026-W24-5", "yesterday", ""])
+def test_a_trigger_day_that_is_none_is_not_passed_over(day: str) -> None:
+    """A restriction that cannot be dated may hold today."""
+    with pytest.raises(MissingFactError, match="is not a set of dates"):
+        measured("short_sale_restricted", short_sale_trigger_days=["2026-06-01", day])
+
+
 @forall(
     way=st.sampled_from(["sell", "sell_short"]),
     on=st.booleans(),
