@@ -2,10 +2,9 @@
 
 In: orders of one account, the facts of its desk, and two evaluators. Out: a `Decision`. Guaranteed: both evaluators run
 on every decision and must agree on every verdict and on how many there are; whatever goes wrong, the answer is no with
-its own reason code; an order that no rule covers is undecided, since nothing passes because something was absent; all
-findings are reported whatever the outcome. Precedence: undecided, hard reject, soft (needs
-override), approve with warnings, approve. Refused: nothing raises for a user's input here. Before: `compile.py`,
-`expert/`. After: `desk.py`.
+its own reason code; what nobody said to be covered by rules is undecided; all findings are reported whatever the
+outcome. Precedence: undecided, hard reject, soft (needs override), approve with warnings, approve. Refused: nothing
+raises for a user's input here. Before: `compile.py`, `expert/`. After: `desk.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class InForce:
     """What a desk decides by: the rules of an account (by id), the time, and the hashes that name the inputs.
 
     `withheld` are the rules among them that only compliance may know of; `words` may be shared by all of these rules.
-    `covered` says that they cover the account (`rule.cover`); unless somebody says so, nothing is approved.
+    `covered` says that they cover the account or need not; unless somebody says so, nothing is approved.
     """
 
     vocabulary: Vocabulary

@@ -25,7 +25,7 @@ from lexorder.engine.listing import ListChanged, relisted
 from lexorder.engine.live import Live
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.reference import Reference, ReferenceExpert
-from lexorder.engine.rule import Facts, Phase, Rule
+from lexorder.engine.rule import Facts, Phase, Rule, cover
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.seats import Chain, Seat, Watching
 from lexorder.engine.snapshot import Snapshot
@@ -54,8 +54,9 @@ def slow(rules: Sequence[Rule], vocabulary: Vocabulary, snapshot: Snapshot) -> E
 class Desk:
     """The facts of one instant and what may be done in them; not safe to share between threads.
 
-    `book` and `vocabulary` may be paths. `make` builds the evaluators (default `fast`). `watchers` are told every event
-    once it is taken.
+    `book` and `vocabulary` may be paths. `make` builds the evaluators (default `fast`). With `must_cover` an order of
+    an account that no rule covers is undecided, else a book says nothing of it (decision 17). `watchers` are told every
+    event once it is taken.
     """
 
     def __init__(
@@ -64,15 +65,18 @@ class Desk:
         snapshot: Snapshot | Mapping[str, Any],
         vocabulary: Vocabulary | None = None,
         make: Make = fast,
+        *,
+        must_cover: bool = False,
     ) -> None:
         self.vocabulary = vocabulary or shipped_vocabulary()
+        self.must_cover = must_cover
         self.book = book if isinstance(book, RuleBook) else RuleBook.load(book, self.vocabulary)
         start = snapshot if isinstance(snapshot, Snapshot) else load_snapshot(snapshot, self.vocabulary)
         self.live = Live(self.vocabulary, start)
         self._chain = Chain(start.hash)
         self._frozen: Snapshot | None = start
         self._make = make
-        self._seats: dict[tuple[str, ...], Seat] = {}
+        self._seats: dict[tuple[bool | str, ...], Seat] = {}
         self._of_account: dict[str, Seat] = {}
         self.watchers: list[Callable[[Event], None]] = []
 
@@ -237,12 +241,18 @@ class Desk:
             return faulted(orders, account, in_force, error)
         return decide(state.orders, account, state, in_force, seat.by)
 
+    def _excepted(self, account: str) -> bool:
+        """Whether a rule in force today excepts an account by its name: then somebody decided about it."""
+        rules = self.book.on(self.single.get("clock.date", self.time.date()))  # type: ignore[arg-type]
+        return cover(r for r in rules if Phase.PRE_TRADE in r.phases and account in r.scope.excluded)
+
     def _seat(self, account: str) -> Seat:
         rules = self.rules_of(account)
-        key = tuple(rule.id for rule in rules)
+        covered = not self.must_cover or cover(rules) or self._excepted(account)
+        key: tuple[bool | str, ...] = (covered, *(rule.id for rule in rules))
         if key not in self._seats:
             by = self._make(rules, self.vocabulary, self.snapshot)
-            self._seats[key] = Seat(rules, self.vocabulary, self.book.hash, by)
+            self._seats[key] = Seat(rules, self.vocabulary, self.book.hash, by, covered)
         self._of_account[account] = self._seats[key]
         return self._seats[key]
 

@@ -26,7 +26,7 @@ from lexorder.engine.events import (
 from lexorder.engine.live import Live
 from lexorder.engine.measuring import measured_names, with_measures
 from lexorder.engine.names import Vocabulary
-from lexorder.engine.rule import Audience, Facts, Rule, cover
+from lexorder.engine.rule import Audience, Facts, Rule
 from lexorder.engine.snapshot import Projection
 from lexorder.engine.terms import Value
 from lexorder.engine.wording import Words
@@ -78,16 +78,16 @@ class Closes(Protocol):
 
 
 class Seat:
-    """The accounts that share one set of rules."""
+    """The accounts that share one set of rules; unless they are `covered`, their orders stay undecided."""
 
-    def __init__(self, rules: Sequence[Rule], vocabulary: Vocabulary, book: str, by: Evaluators) -> None:
+    def __init__(self, rules: Sequence[Rule], vocabulary: Vocabulary, book: str, by: Evaluators, covered: bool) -> None:
         self.rules: Mapping[str, Rule] = {r.id: r for r in rules}
         self.vocabulary = vocabulary
         self.book = book
         self.by = by
         self.measured = measured_names(rules)
         self.withheld = frozenset(r.id for r in rules if r.audience is Audience.COMPLIANCE)
-        self.covered = cover(rules)
+        self.covered = covered
         self._told: dict[tuple[str, str], Mapping[str, Value]] = {}
         self._words: dict[str, Words] = {}
         self._in_force: InForce | None = None

@@ -129,7 +129,7 @@ class Floor:
 
     def _snapshot(self, body: Mapping[str, Any]) -> None:
         snapshot = load_snapshot(body["document"], self.vocabulary)
-        self.desk = Desk(self._book(), snapshot, self.vocabulary)
+        self.desk = Desk(self._book(), snapshot, self.vocabulary, must_cover=True)
         sequences = body.get("sequences", {})
         for name, feed in self.feeds.feeds.items():
             feed.whole(snapshot.time, sequences.get(name))

@@ -131,7 +131,7 @@ class Replay:
         assert self.book is not None
         desk = self.floor.standing
         if self._other is None or self._other.hash != desk.hash:
-            self._other = Desk(self.book, desk.snapshot, self.floor.vocabulary)
+            self._other = Desk(self.book, desk.snapshot, self.floor.vocabulary, must_cover=True)
         return self._other.check(orders[0]) if len(orders) == 1 else self._other.check_basket(orders)[0]
 
 

@@ -1,6 +1,6 @@
-"""An order that no rule covers is undecided by every way of asking, and by each way for the same cases.
+"""Where accounts must be covered, an order that no rule covers is undecided by every way of asking.
 
-Accounts A to F differ only in what of the book covers them; what must come out of each is written down by hand.
+Accounts A to G differ only in what of the book covers them; what must come out of each is written down by hand.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ RULES = (
     "rule: watched\ntitle: W\nscope: {accounts: [C]}\nphases: [monitor]\nfor_each: account\nrequire: account.cash > 0",
     "rule: told\ntitle: T\nscope: {accounts: [D]}\nwhen: market.volatility > 5%\nderive: {market.regime: VOLATILE}",
     "rule: later\ntitle: Later\nscope: {accounts: [E]}\neffective: {from: 2026-06-16}\nrequire: order.quantity <= 10",
+    "rule: exempt\ntitle: Not for G\nscope: {accounts: [X], except: [G]}\nrequire: order.quantity <= 10",
     "rule: kill-switch\ntitle: Switch\nrequire: account.trading_state != HALTED",
 )
-"""A is covered by its name, B by its tag; C is only watched, D only told facts, E covered from tomorrow on, F not."""
+"""A is covered by its name, B by its tag; C is only watched, D only told facts, E covered from tomorrow on, F not.
+G is excepted by its name, which is a decision about it too."""
 
-COVERED = "AB"
-NAMES = "ABCDEF"
+COVERED = "ABG"
+NAMES = "ABCDEFG"
 
 
 def document() -> dict[str, Any]:
@@ -39,7 +41,7 @@ def document() -> dict[str, Any]:
 
 
 def desk(make: Make = fast) -> Desk:
-    return Desk(book(*RULES), document(), VOCABULARY, make)
+    return Desk(book(*RULES), document(), VOCABULARY, make, must_cover=True)
 
 
 def asked(account: str, quantity: int = 1, **facts: Any) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def test_orders_together_and_each(make: Make) -> None:
     orders = [asked(name, quantity) for name in NAMES for quantity in (1, 2)]
     basket = desk(make).check_basket(orders)
     assert [d.approved for d in basket] == [name in COVERED for name in NAMES]
-    assert all(refused(d) for d in basket[len(COVERED) :])
+    assert all(d.approved or refused(d) for d in basket)
     each = desk(make).check_each(orders)
     assert [d.approved for d in each] == [name in COVERED for name in NAMES for _ in range(2)]
 
@@ -112,5 +114,13 @@ def test_nobody_is_covered_by_no_rules_or_by_switches_alone() -> None:
     assert cover(plain)
     assert not cover([rule for rule in plain if rule.id in SWITCHES])
     assert not cover([])
-    assert Desk(switches, world(), VOCABULARY).check(order()).reason == "NO_RULE"
-    assert Desk(RuleBook.of("", VOCABULARY), world(), VOCABULARY).check(order()).reason == "NO_RULE"
+    for book_ in (switches, RuleBook.of("", VOCABULARY)):
+        assert Desk(book_, world(), VOCABULARY, must_cover=True).check(order()).reason == "NO_RULE"
+
+
+@pytest.mark.parametrize("make", [fast, slow], ids=["production", "reference"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_book_by_itself_says_nothing_of_whom_it_does_not_cover(name: str, make: Make) -> None:
+    """The meaning of rules alone, as the commands show it: only what a rule forbids is forbidden."""
+    plain = Desk(book(*RULES), document(), VOCABULARY, make)
+    assert [plain.check(asked(name, quantity)).approved for quantity in (1, 11)] == [True, name != "A"]
