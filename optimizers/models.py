@@ -245,7 +245,7 @@ class Steered:
     def statement(self) -> str:
         """The stated objective in words."""
         if self.tracks:
-            return "distance to the target weights: the root of the sum of squared differences of weights"
+            return "distance to the target weights, the root of the sum of squared differences"
         return "expected return less risk less costs: mean-variance over the horizon of the signals"
 
     @property
