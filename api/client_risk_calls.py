@@ -7,6 +7,7 @@ In: plain arguments. Out: a `Call`. Guaranteed: as in `client_calls.py`. Refused
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lexorder.api.client_calls import Call, Json, Row, _get, _post, _slow
@@ -49,14 +50,19 @@ def check_limit(identifier: str, body: Row | None = None) -> Call[Json]:
     return _post("/v1/limits/{id}/check", None if body is None else dict(body), Json, id=identifier)
 
 
-def approve_limit(identifier: str) -> Call[Json]:
-    """Approve what somebody else asked for."""
-    return _post("/v1/limits/{id}/approve", None, Json, id=identifier)
+def approve_limit(identifier: str, *, version: int | None = None) -> Call[Json]:
+    """Approve what somebody else asked for, if it is the version that was read."""
+    return _of_version(_post("/v1/limits/{id}/approve", None, Json, id=identifier), version)
 
 
-def reject_limit(identifier: str, reason: str = "") -> Call[Json]:
+def reject_limit(identifier: str, reason: str = "", *, version: int | None = None) -> Call[Json]:
     """Turn it down."""
-    return _post("/v1/limits/{id}/reject", {"reason": reason} if reason else None, Json, id=identifier)
+    body = {"reason": reason} if reason else None
+    return _of_version(_post("/v1/limits/{id}/reject", body, Json, id=identifier), version)
+
+
+def _of_version(call: Call[Json], version: int | None) -> Call[Json]:
+    return call if version is None else replace(call, query={"version": version})
 
 
 def breaches(*, account: str | None = None, rule: str | None = None, **query: Any) -> Call[Json]:

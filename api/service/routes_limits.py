@@ -3,8 +3,8 @@
 In: limits as plain data. Out: their versions, their history, their use now. Guaranteed: what decides changes only with
 the second person's approval; a version can be measured against the present state before it is approved. Refused by
 `Problem`: what `limit_book.py` refuses; 422 with findings for a limit that does not lint; 409 `limit-exists`,
-`rule-exists`, `too-many-limits`, `second-person-required`; 403 `not-an-approver`; 404 `unknown-account`. Before:
-`limit_book.py`, `utilisation.py`. After: `app.py`.
+`other-version`, `rule-exists`, `too-many-limits`, `second-person-required`; 403 `not-an-approver`; 404
+`unknown-account`. Before: `limit_book.py`, `utilisation.py`. After: `app.py`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ ACCOUNTS_MAX = 1000
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=60)]
 Words = Annotated[str, Field(max_length=500)]
 Expression = Annotated[str, Field(min_length=1, max_length=2000)]
+Read = Annotated[int | None, Query(ge=1, description="the version that was read; another one is refused")]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
@@ -215,11 +216,12 @@ class _Desk:
         async def approve(
             id: str,  # noqa: A002
             who: Annotated[Principal, Depends(require("/v1/limits/{id}/approve"))],
+            version: Read = None,
         ) -> dict[str, Any]:
             """Agree as the second person, to a version or to its end."""
-            second_person(self.service.floor.limits.pending(id).requested, who)
+            second_person(self._pending(id, version).requested, who)
             await self._prepared(id)
-            asked = self.service.floor.limits.pending(id)
+            asked = self._pending(id, version)
             second_person(asked.requested, who)
             if asked.state == "retiring":
                 return await self._step(asked, who, action="retire")
@@ -230,13 +232,22 @@ class _Desk:
         async def reject(
             id: str,  # noqa: A002
             who: Annotated[Principal, Depends(require("/v1/limits/{id}/reject"))],
+            version: Read = None,
             why: Reason | None = None,
         ) -> dict[str, Any]:
             """Refuse what was asked for; who asked may do so as well."""
-            asked = self.service.floor.limits.pending(id)
+            asked = self._pending(id, version)
             return await self._step(asked, who, action="reject", reason=(why or Reason()).reason)
 
     # ---- work ------------------------------------------------------------------------------------
+
+    def _pending(self, identifier: str, version: int | None) -> Version:
+        """What waits for an approver, if it is the version that was read. Raises Problem 404, 409."""
+        asked = self.service.floor.limits.pending(identifier)
+        if version is not None and asked.version != version:
+            words = "Another version waits for an approver than the one named: read it first."
+            raise Problem(409, "other-version", words, version=asked.version)
+        return asked
 
     async def _propose(self, identifier: str, body: dict[str, Any], who: Principal) -> dict[str, Any]:
         limits = self.service.floor.limits

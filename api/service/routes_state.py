@@ -49,7 +49,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 class Batch(BaseModel):
     """One batch of a feed. Names in rows are those of the vocabulary, relative to what the feed is about."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # `"whole": "no"` must not come to mean something
 
     event_id: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
     sequence: Annotated[int | None, Field(ge=0, le=SEQUENCE_MAX)] = None
@@ -220,8 +220,8 @@ def place(service: Service, record: Record) -> dict[str, int]:
 
 
 def shown(facts: Facts) -> dict[str, Any]:
-    """Facts of one thing as they are written in documents."""
-    return {name.split(".", 1)[1]: plain(value) for name, value in facts.items()}
+    """Facts of one thing as they are told: a holding's `before.quantity` is its `quantity`."""
+    return {name.split(".", 1)[1].removeprefix("before."): plain(value) for name, value in facts.items()}
 
 
 def _lists(known: Snapshot) -> Iterator[tuple[Key, dict[str, Any]]]:

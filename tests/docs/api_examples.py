@@ -18,15 +18,22 @@ page is made by running every command below against a service (`python -m tests.
 * **Amounts are decimal strings**, in both directions: `"100.25"`, never `100.25`.
 * **Keys**: `Authorization: Bearer lx_…`. Roles and who may do what: [security](security.md). In the examples `$ADMIN`, `$RISK`, `$SECOND` and
   `$TRADER` are such headers, of four people; `$JSON` is `Content-Type: application/json`.
-* **Refusals** are problem documents (RFC 9457, `application/problem+json`) with a stable `code`; nothing that was sent is repeated. `instance` is
-  the request id: your `X-Request-Id`, or one of ours.
+* **Refusals** are problem documents (RFC 9457, `application/problem+json`) with a stable `code` ([all codes](codes.md)); nothing that was sent is
+  repeated. `instance` is the request id: your `X-Request-Id`, or one of ours. A parameter or key that is not there is refused, never overlooked.
 * **An approved order counts as working from that moment on**, until `/v1/working-orders` or `/v1/fills` tell more about it. `?reserve=false`
   decides and records without that. So two orders of one account that arrive together are never both given the room that is there for one.
-* **Repeat safely**: with an `Idempotency-Key` the same request gives the same decision, also years later, because the key is kept with the
-  record; the same key with another request is `idempotency-key-reused`.
+* **Repeat safely**: with an `Idempotency-Key` the same check of an order gives the same decision, also years later, because the key is kept with
+  the record. Its header `Idempotent-Replayed: true` then says so: **it says what was decided then, not what holds now**. An approval from before a halt, a fill or a
+  change of rules is told again as an approval, since the order it was given to may be out in the market. Whoever does not know whether the order
+  went out asks `GET /v1/trading-state` before it sends it. The same key with another order, or with another `reserve`, is
+  `idempotency-key-reused`; the newest 20,000 keys are compared with every order, older ones and those from before a restart with orders of the
+  same id. A batch takes no key: an order that was approved counts as working, so the same id is refused as `DUPLICATE_ORDER` the second time.
 * **A decision leaves only when its record is durable.** `recorded` says where it is. When nothing can be recorded, the answer is 503 and nothing
   is approved.
-* **Undecided means no**: a fact that is missing, too old, or from a feed with a gap.
+* **Undecided means no**: a fact that is missing, too old, or from a feed with a gap; an account that no rule covers (`NO_RULE`).
+* **Lists come in pages**: `limit` (10,000 at most), and `cursor`, which is the `next` of the page before; `next` is null on the last one, and `count`
+  counts all pages. They are sorted by names, so that whatever stays is told once while other things come and go. With several workers
+  `next_by_worker` has a cursor for each: ask on with `?shard=`. In Python `client.every(calls.positions())` does all that.
 * Traders read decisions without hashes and without anything that betrays a watch list or a reason on a list; risk staff read them in full.
 """
 
@@ -37,7 +44,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
             "@`/healthz` says that the process lives, `/readyz` that an order would be decided and recorded now.",
             "curl -s $URL/../healthz",
             "curl -s $URL/../readyz",
-            'curl -s -H "$ADMIN" $URL/../metrics | grep ^lexorder_decisions_total | head -1',
+            'curl -s -H "$ADMIN" $URL/../metrics | grep ^lexorder_ledger_failed',
             "@The workers of a service that runs with `--workers`: an account's orders are decided by one of them, which answers fastest "
             "when it is asked itself. Any other forwards.",
             'curl -s -H "$ADMIN" $URL/shards',
@@ -81,7 +88,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
         [
             "@May this order go out?",
             f"""{POST} -H "$TRADER" -H "Idempotency-Key: k-1" -d '{{"id": "O-1", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "50", "price": "100", "trader": "T-1"}}' $URL/orders/check""",
-            "@The same request with the same key gives the same decision, and reserves nothing a second time:",
+            "@The same request with the same key gives the same decision, marked as told again, and reserves nothing a second time:",
             f"""{POST} -H "$TRADER" -H "Idempotency-Key: k-1" -d '{{"id": "O-1", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "50", "price": "100", "trader": "T-1"}}' $URL/orders/check""",
             "@A refusal names every rule that objects, its figures, and the largest quantity that would pass; `OrdRejReason` is FIX tag 103:",
             f"""{POST} -H "$RISK" -d '{{"id": "O-2", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "500", "price": "100", "trader": "T-1"}}' $URL/orders/what-if""",
@@ -96,10 +103,10 @@ SECTIONS: list[tuple[str, list[str]]] = [
         "Limits",
         [
             "@A limit is a rule with dated figures. `kind` is ready-made, or give `require` in the [rule language](language.md) with `limit` as the "
-            "name of the figure. It decides once a second person approved it.",
+            "name of the figure. It decides once a second person approved it; `version` makes sure that it is the one that was read.",
             f"""{POST} -H "$RISK" -d '{{"id": "acme-cap", "kind": "position-value", "values": {{"2026-01-01": "36000"}}, "severity": "soft", "override": {{"roles": ["risk_officer"], "approvers": 1, "expires": "1 day"}}, "cite": "Risk committee 2026-11"}}' $URL/limits""",
             f'{POST} -H "$RISK" -X POST $URL/limits/acme-cap/approve',
-            f'{POST} -H "$SECOND" -X POST $URL/limits/acme-cap/approve',
+            f'{POST} -H "$SECOND" -X POST "$URL/limits/acme-cap/approve?version=1"',
             f'{POST} -H "$RISK" -X POST $URL/limits/acme-cap/check',
             f"""{POST} -H "$RISK" -X PUT -d '{{"kind": "position-value", "values": {{"2026-01-01": "37000"}}, "severity": "soft"}}' $URL/limits/acme-cap""",
             f'{POST} -H "$SECOND" -X POST $URL/limits/acme-cap/reject',
@@ -170,6 +177,12 @@ SECTIONS: list[tuple[str, list[str]]] = [
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB | cut -c1-20',
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB/events | head -5',
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB/report | head -2',
+            "@`model` chooses what steers it: `mean_variance` by itself, `max_utility` (PyPortfolioOpt), `mean_risk` or `risk_parity` (Riskfolio-Lib, "
+            "both with `returns`), or `target_weights`, your own. Who proposed, the version and the certified distance stand in the outcome and in "
+            "the record; settings, needs and refusals: [rebalancing](rebalancing.md).",
+            f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "target_weights", "targets": {{"ACME": "0.02", "BETA": "0.03"}}}}' $URL/rebalances | grep -oE '"(model|objective)":{{[^}}]*}}|"targets":[^]]*]|"(status|certified_gap_bp)":"[^"]*"'""",
+            f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "risk_party"}}' $URL/rebalances""",
+            f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "risk_parity", "risk_measure": "CVaR"}}' $URL/rebalances""",
             "@The certificate is checked by `engine/verify.py`, by anyone, without lexorder; here the service runs that script:",
             "=CERTIFICATE=curl -s -H \"$ADMIN\" $URL/rebalances/$JOB/certificate | sed 's/\"/\\\\\"/g' | tr -d '\\n'",
             f'echo "{{\\"certificate\\": \\"$CERTIFICATE\\"}}" | {POST} -H "$ADMIN" --data-binary @- $URL/certificates/verify | cut -c1-80',

@@ -425,7 +425,7 @@ def test_a_batch_the_desk_gives_up_halfway_is_undone_from_the_ledger(served: Hou
         items = [GOOD, position("NOPE", 1)]
         assert served.refused("POST", "/v1/positions", {"event_id": "e1", "items": items}) == (500, "internal-defect")
     assert served.service.floor.standing.hash == before
-    assert served.get("/v1/positions?symbol=ACME")["items"][0]["before.quantity"] == "40"
+    assert served.get("/v1/positions?symbol=ACME")["items"][0]["quantity"] == "40"
     assert served.check(quantity=1)["outcome"] == "approve"
 
 

@@ -220,3 +220,10 @@ def test_the_list_is_the_desk_s(house):
     assert isinstance(desk, Desk)
     assert [r["symbol"] for r in rows(house, "prices")[0]] == sorted(desk.instruments)
     assert [r["id"] for r in rows(house, "accounts")[0]] == sorted(desk.accounts)
+
+
+def test_a_holding_is_listed_as_it_is_told(house):
+    row = rows(house, "positions", "?limit=1")[0][0]
+    assert row == {"account": "A", "symbol": "N00", "quantity": "5000"}
+    told = house.post("/v1/positions", {"event_id": "back", "items": [row]})
+    assert told["status"] == "taken"
