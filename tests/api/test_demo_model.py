@@ -114,7 +114,7 @@ def test_the_hit_rate_is_the_share_of_right_signs_and_nothing_predicted_is_not_r
         ([(1, 0.06), (1, -0.02), (-1, 0.01)], 0.06 / 0.015),  # the best of three over the mean of two losses
         ([(1, 0.04), (-1, -0.06)], 100.0),  # never wrong
         ([(1, -0.02), (-1, 0.02)], 0.0),  # never right: the best is a loss
-        ([(1, 0.10)] * 2 + [(1, 0.01)] * 17 + [(1, -0.05)], 2.0),  # a tenth of twenty is two
+        ([(1, 0.14), (1, 0.06)] + [(1, 0.01)] * 17 + [(1, -0.05)], 2.0),  # a tenth of twenty is two
     ],
 )
 def test_reward_to_risk_is_the_best_tenth_over_the_mean_loss(pairs, ratio):
