@@ -180,7 +180,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
             "@`model` chooses what steers it: `mean_variance` by itself, `max_utility` (PyPortfolioOpt), `mean_risk` or `risk_parity` (Riskfolio-Lib, "
             "both with `returns`), or `target_weights`, your own. Who proposed, the version and the certified distance stand in the outcome and in "
             "the record; settings, needs and refusals: [rebalancing](rebalancing.md).",
-            f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "target_weights", "targets": {{"ACME": "0.02", "BETA": "0.03"}}}}' $URL/rebalances | grep -oE '"(model|objective)":{{[^}}]*}}|"targets":[^]]*]|"(status|certified_gap_bp)":"[^"]*"'""",
+            f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "target_weights", "targets": {{"ACME": "0.02", "BETA": "0.03"}}}}' $URL/rebalances | grep -oE '"model":{{[^}}]*}}|"statement":"[^"]*"|"proposed_weight":"0.02"'""",
             f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "risk_party"}}' $URL/rebalances""",
             f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1", "model": "risk_parity", "risk_measure": "CVaR"}}' $URL/rebalances""",
             "@The certificate is checked by `engine/verify.py`, by anyone, without lexorder; here the service runs that script:",
