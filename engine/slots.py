@@ -128,7 +128,11 @@ def whole_at(number: object, scale: int) -> Any:
 
 
 def names_read(term: Term, vocabulary: Vocabulary, derived: Mapping[str, Sequence[Rule]]) -> frozenset[str]:
-    """Every name whose change can change the term: also times of supply, rates behind rates, rules behind facts."""
+    """Every name whose change can change the term: also times of supply, rates behind rates, rules behind facts.
+
+    Not the clock by which facts grow old: whose did is told by `freshness.py` and `vector_tables.py`, and a second that
+    passes must not refresh every line of every account. What nobody tells of takes `names_in_time`.
+    """
     found: set[str] = set()
     pending: list[Term] = [term]
     while pending:
@@ -140,6 +144,13 @@ def names_read(term: Term, vocabulary: Vocabulary, derived: Mapping[str, Sequenc
                 for rule in derived.get(node.name, ()):
                     pending += [t for t in (rule.when, *(v for _, v in rule.derive)) if t is not None]
     return frozenset(found)
+
+
+def names_in_time(term: Term, vocabulary: Vocabulary, derived: Mapping[str, Sequence[Rule]]) -> frozenset[str]:
+    """The same with the clock, where one of the facts may grow old."""
+    names = names_read(term, vocabulary, derived)
+    aging = any(vocabulary.names[name].max_age is not None for name in names & vocabulary.names.keys())
+    return names | {"clock.now"} if aging else names
 
 
 def _behind(name: str, vocabulary: Vocabulary) -> set[str]:

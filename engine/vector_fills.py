@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from lexorder.engine import vector_columns as vc
 from lexorder.engine.evaluate import value
 from lexorder.engine.records import EVERYONE
-from lexorder.engine.slots import names_read, touches
+from lexorder.engine.slots import names_in_time, touches
 from lexorder.engine.snapshot import MissingFactError
 from lexorder.engine.terms import Term
 from lexorder.engine.vector_code import Level, NotVectorError
@@ -43,18 +43,11 @@ class FillSums:
         for asked in [a for a in self._known if touches(self._names[a[0]], changed)]:
             del self._known[asked]
 
-    def _read(self, term: Term) -> frozenset[str]:
-        """What a sum reads; the time too where one of its facts may become too old."""
-        vocabulary = self.tables.vocabulary
-        names = names_read(term, vocabulary, self.tables.derived)
-        aging = any(vocabulary.names[n].max_age is not None for n in names if n in vocabulary.names)
-        return names | {"clock.now"} if aging else names
-
     def column(self, term: Term, kinds: tuple[str, ...], account: Ints, symbol: Ints) -> Column:
         """The sum for each order. Raises NotVectorError."""
         if (term, kinds) not in self._known:
             self._known[term, kinds] = dict(self._each(term, kinds))
-            self._names.setdefault(term, self._read(term))
+            self._names.setdefault(term, names_in_time(term, self.tables.vocabulary, self.tables.derived))
         found = self._known[term, kinds]
         if not found:
             return vc.constant(0)

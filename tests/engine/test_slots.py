@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -19,18 +19,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lexorder.engine.books import Books
+from lexorder.engine.desk import Desk, fast
 from lexorder.engine.evaluate import Point, value
+from lexorder.engine.events import SingleChanged
 from lexorder.engine.facts import load_order, load_snapshot
 from lexorder.engine.rule import Facts
 from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.slots import ABSENT, Slot, Table, load, names_read, touches, whole_at
+from lexorder.engine.slots import ABSENT, Slot, Table, load, names_in_time, names_read, touches, whole_at
 from lexorder.engine.snapshot import MissingFactError, Snapshot, Subject, project
 from lexorder.engine.subjects import account_subject
 from lexorder.engine.terms import Term
+from lexorder.engine.totals import Book, Line
 from lexorder.engine.typecheck import term_of
 from tests import strategies_terms
 from tests.engine import vector_cases as cases
-from tests.worlds import VOCABULARY
+from tests.worlds import NOON, VOCABULARY, book, order, position, world
 
 LINKS = frozenset(f"{entity}.{field}" for entity in VOCABULARY.entities for field in ("id", "symbol", "account"))
 """What says which thing is which: no event changes these of a thing that is there."""
@@ -99,8 +103,8 @@ WORLDS = _worlds()
 @QUIET
 def test_no_term_notices_that_facts_it_is_not_said_to_read_are_gone(term):
     names = names_read(term, VOCABULARY, {})
-    for snapshot, order in WORLDS:
-        assert said(term, stripped(snapshot, names), order) == said(term, snapshot, order)
+    for snapshot, asked in WORLDS:
+        assert said(term, stripped(snapshot, names), asked) == said(term, snapshot, asked)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +137,47 @@ def test_a_derived_name_brings_what_its_rules_read():
         "instrument.adv",
         "instrument.halted",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "timed"),
+    [
+        ("instrument.mark", True),
+        ("sum(position.after.value)", True),
+        ("order.price", False),
+        ("instrument.adv", False),
+        ("count(fill)", False),
+        ("1 + 2", False),
+    ],
+)
+def test_the_clock_is_named_apart_where_a_fact_may_grow_old(text, timed):
+    """By the vocabulary's age limits: a mark has one."""
+    term = term_of(text, VOCABULARY, "order")
+    names = names_read(term, VOCABULARY, {})
+    assert "clock.now" not in names
+    assert names_in_time(term, VOCABULARY, {}) == (names | {"clock.now"} if timed else names)
+
+
+@pytest.mark.parametrize(("later", "refreshed"), [(0, 0), (1, 0), (900, 0), (901, 3)])
+def test_a_second_that_passes_refreshes_a_line_only_when_its_facts_grow_old(later, refreshed, monkeypatch):
+    """Marks are good for 15 minutes; three names are held. That is why the clock is not among the names read."""
+    lines: list[str] = []
+    real = Books.refresh
+
+    def counted(books: Books, book: Book, line: Line, changed: frozenset[str] | None) -> None:
+        lines.append(line.symbol)
+        real(books, book, line, changed)
+
+    monkeypatch.setattr(Books, "refresh", counted)
+    plain = world(positions=[position(s, 5) for s in ("ACME", "BETA", "COCO")])
+    listed = [{**i, "mark_time": NOON} for i in plain["instruments"]]
+    rules = book("rule: r\ntitle: R\nfor_each: account\nrequire: sum(position.after.value) <= 2 * account.nav")
+    desk = Desk(rules, {**plain, "instruments": listed}, VOCABULARY, fast)
+    assert desk.check(order("buy", 1)).approved
+    lines.clear()
+    desk.apply(SingleChanged({"clock.now": desk.time + timedelta(seconds=later)}))
+    assert desk.check(order("buy", 1)).approved is not bool(refreshed)
+    assert len(set(lines)) == refreshed
 
 
 @pytest.mark.parametrize(
