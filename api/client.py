@@ -120,7 +120,10 @@ class _Common:
         if wanted is bytes:
             return cast("T", answer.content)
         try:
-            return cast("T", msgspec.json.decode(answer.content, type=Any if wanted is None else wanted))
+            found: Any = msgspec.json.decode(answer.content, type=Any if wanted is None else wanted)
+            if isinstance(found, Decision) and answer.headers.get("idempotent-replayed") == "true":
+                found = msgspec.structs.replace(found, replayed=True)
+            return cast("T", found)
         except (msgspec.DecodeError, UnicodeDecodeError):
             words = "The answer is none of this service's: something between changed it."
             raise ServiceError(answer.status_code, "unreadable-answer", words, {}) from None

@@ -79,7 +79,7 @@ class Decision(msgspec.Struct, frozen=True):
     hash: str = ""
     id: str = ""
     recorded: Place | None = None
-    repeated: bool = False
+    replayed: bool = False
     """Given before for the same idempotency key: it says what was decided then, not what holds now."""
 
     @property

@@ -81,7 +81,8 @@ def _plainly_named(document: dict[str, Any]) -> dict[str, Any]:
     """The document with schemas of one name called by their file's subject: `LimitsReason`, not a path of modules."""
     text = msgspec.json.encode(document).decode()
     for name in document["components"]["schemas"]:
-        *_, file, kind = ["", "", *name.split("__")]
+        parts: list[str] = name.split("__")
+        *_, file, kind = "", "", *parts
         if file:
             subject = "".join(word.capitalize() for word in file.removeprefix("routes_").split("_"))
             text = text.replace(f'"{name}"', f'"{subject}{kind}"').replace(f'/{name}"', f'/{subject}{kind}"')

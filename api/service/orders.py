@@ -35,6 +35,8 @@ PATH = "/v1/orders/check"
 WITHHELD = "withheld"
 BLANK = b" \t\r\n"
 """What JSON allows around an order; a record keeps the order without."""
+REPLAYED = "idempotent-replayed"
+"""The header of an answer given before for the same key: it says what was decided then, not what holds now."""
 NAMES_MAX = 200
 """Characters of order id and account together: the ledger keeps both in front of the record."""
 
@@ -104,6 +106,8 @@ class RawRoute:
             await refusal(error, self._words, request_id(scope)).send(send, request_id(scope))
         else:
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            if REPLAYED in scope:
+                headers.append((REPLAYED.encode("ascii"), b"true"))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
@@ -131,7 +135,12 @@ class OrderCheck:
         order = self.order(raw, principal)
         reserve = reserves(scope)
         asked = Asked(order, raw, principal, reserve, started, key_of(scope["headers"]), self.parent(scope["headers"]))
-        return await (self._once(asked) if asked.key else self._decided(asked))
+        if not asked.key:
+            return await self._decided(asked)
+        answer, replayed = await self._once(asked)
+        if replayed:
+            scope[REPLAYED] = True
+        return answer
 
     def order(self, raw: bytes, principal: Principal) -> Facts:
         """The order in a body, of an account the caller's key covers. Raises Problem, LexorderError."""
@@ -196,13 +205,13 @@ class OrderCheck:
             parent=asked.parent,
         )
 
-    async def _once(self, asked: Asked) -> bytes:
-        """The answer of the first request with this key, now or then."""
+    async def _once(self, asked: Asked) -> tuple[bytes, bool]:
+        """The answer of the first request with this key, and whether it was given before."""
         repeats, who = self.service.repeats, asked.principal.id
         print_ = fingerprint(asked.raw, reserve=asked.reserve)
         earlier = repeats.find(who, asked.key, print_)
         if earlier is not None:
-            return again(await earlier)
+            return await earlier, True
         begun = repeats.begin(who, asked.key, print_)
         try:
             older = await self._older(asked)
@@ -212,7 +221,7 @@ class OrderCheck:
             _fail(begun, error)
             raise
         begun.answer.set_result(answer)
-        return answer if older is None else again(answer)
+        return answer, older is not None
 
     async def _older(self, asked: Asked) -> bytes | None:
         """The answer as the ledger has it, from before what is kept in memory."""
@@ -254,11 +263,6 @@ def record_of(now: str, asked: Asked, *, reserved: bool, decision: bytes, seen: 
     head = b'{"now":"%b","by":%b,"key":%b,"reserved":%b,"order":' % (now.encode("ascii"), by, key, word)
     end = b',"shown":%b}' % seen if seen else b"}"
     return b"".join((head, asked.raw, b',"decision":', decision, end))
-
-
-def again(answer: bytes) -> bytes:
-    """An answer given before, marked as that: it says what was decided then, not what holds now."""
-    return answer[:-1] + b',"repeated":true}'
 
 
 def answer_of(decision: bytes, shard: int, seq: int) -> bytes:

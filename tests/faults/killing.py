@@ -93,7 +93,7 @@ class Caller:
         response = connection.getresponse()
         text = response.read()
         if response.status == 200:
-            return {key: value for key, value in json.loads(text).items() if key != "repeated"}
+            return dict(json.loads(text))
         if response.status != 503:
             self.failures.append(f"{response.status} {text[:200]!r}")
         return None

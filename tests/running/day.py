@@ -104,7 +104,7 @@ def orders(prefix: str) -> Day:
     assert isinstance(good, Decision)
     assert good.approved, good
     assert (good.account, good.orders, good.hash) == ("A0", [f"{prefix}-o1"], "")
-    assert msgspec.structs.replace(good, repeated=True) == (
+    assert msgspec.structs.replace(good, replayed=True) == (
         yield "trader", calls.check_order(order(id=good.orders[0], quantity=100, account="A0"), key=f"{prefix}-k")
     )
     bad = yield "admin", calls.check_order(order(quantity=1001, id=f"{prefix}-o2", account="A0"))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 import httpx
+import msgspec
 import pytest
 
 from lexorder.api.client import AsyncClient, Call, Client, ServiceError, UnreachableError, calls, risk
@@ -339,7 +340,9 @@ def test_a_service_that_stands_still_decides_each_order_once(running, desk):
         os.kill(running.process.pid, signal.SIGCONT)
     decision = desk.send(asked)
     assert decision.approved
-    assert desk.send(asked) == decision
+    again = desk.send(asked)
+    assert again.replayed
+    assert msgspec.structs.replace(again, replayed=decision.replayed) == decision
     found = [r for r in running.records(kind="decision") if r.ref == "still"]
     assert [r.seq for r in found] == [decision.recorded.seq]
     assert running.working()["still"] == "10"
