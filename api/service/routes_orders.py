@@ -23,13 +23,18 @@ from lexorder.engine.what_if import what_if
 
 RESERVE = "Whether an approved order counts as working from now on."
 KEY = "The same key gives the same decision."
+REPLAYED = "Sent when the decision was given before for the same key: it says what held then."
+DECIDED = answers("Decision", "The decision")
+DECIDED[200]["headers"] = {
+    "Idempotent-Replayed": {"description": REPLAYED, "schema": {"type": "string", "enum": ["true"]}}
+}
 
 
 def router(service: Service) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/v1/orders", tags=["orders"])
 
-    @routes.post("/check", openapi_extra=body("Order"), responses=answers("Decision", "The decision"))
+    @routes.post("/check", openapi_extra=body("Order"), responses=DECIDED)
     async def check(
         _who: Annotated[Principal, Depends(require("/v1/orders/check"))],
         reserve: Annotated[bool, Query(description=RESERVE)] = True,  # noqa: ARG001

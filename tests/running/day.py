@@ -82,7 +82,7 @@ def feeds(prefix: str) -> Day:
     (account,) = (yield "admin", calls.accounts(account="A1"))["items"]
     assert account["orders_today"] == "2"
     (held,) = (yield "admin", calls.positions(account="A1", symbol="ACME"))["items"]
-    assert held["before.quantity"] == "11", "7 held and 4 filled"
+    assert held["quantity"] == "11", "7 held and 4 filled"
     (left,) = (yield "admin", calls.working_orders(account="A1"))["items"]
     assert left["quantity"] == "5", "9 ordered and 4 filled"
     (filled,) = (yield "admin", calls.fills(account="A1"))["items"]
