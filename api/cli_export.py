@@ -39,11 +39,14 @@ def export(
     ] = False,
     ledger: Annotated[str | None, typer.Option("--ledger", help="The service's by default.")] = None,
     shard: Annotated[int, typer.Option(help="Which chain.", min=0, max=SHARD_MAX)] = 0,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="The service's folder; LEXORDER_DATA_DIR by default.")
+    ] = None,
 ) -> None:
     """Write a range of the ledger to a file. See docs/operations.md for the columns."""
     within = range_of(first, last)
     anonymiser = _anonymiser() if anonymised else None
-    reader = Ledger.open(ledger or from_environment(shard=shard).url, shard, read_only=True)
+    reader = Ledger.open(ledger or from_environment(shard=shard, data_dir=data_dir).url, shard, read_only=True)
     try:
         count = write(reader, target, form, within, kind=kind, anonymiser=anonymiser)
     finally:

@@ -1,9 +1,9 @@
 """`lexorder ledger`: verify the record, prove that something is in it, export it, list and sign its heads.
 
-In: the address of a ledger, by default the one that `lexorder serve` uses with the same environment. Out: text, or one
-JSON document for each proof; `verify` exits with 1 when it finds something. Guaranteed: records are only read.
-Refused by `LedgerError`, which `cli.py` words: no ledger there, no such shard, no such record.
-Before: `engine/ledger/`. After: `cli.py`.
+In: the address of a ledger, by default the one that `lexorder serve` uses with the same folder or environment. Out:
+text, or one JSON document for each proof; `verify` exits with 1 when it finds something. Guaranteed: records are only
+read. Refused by `LedgerError`, which `cli.py` words: no ledger there, no such shard, no such record. Before:
+`engine/ledger/`. After: `cli.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 from lexorder.api.cli_export import export
 from lexorder.api.cli_retain import retain
 from lexorder.api.service.heads_task import KEY_FILE
-from lexorder.api.service.settings import SHARD_MAX, from_environment
+from lexorder.api.service.settings import SHARD_MAX, Settings, from_environment
 from lexorder.engine.errors import UsageError, shown
 from lexorder.engine.ledger import audit, verify_ledger
 from lexorder.engine.ledger.database import Database
@@ -38,6 +38,7 @@ Shard = Annotated[int, typer.Option(help="Which chain.", min=0, max=SHARD_MAX)]
 Heads = Annotated[Path | None, typer.Option("--heads", help="Folder of the signed heads; the service's by default.")]
 Key = Annotated[Path | None, typer.Option("--key", help="Public key; the one beside the heads by default.")]
 
+Folder = Annotated[Path | None, typer.Option("--data-dir", help="The service's folder; LEXORDER_DATA_DIR by default.")]
 Archives = Annotated[
     list[Path] | None, typer.Option("--archive", help="Records that were cut by `retain`; repeat it, oldest first.")
 ]
@@ -45,12 +46,19 @@ Archives = Annotated[
 
 @app.command()
 def verify(
-    ledger: Address = None, shard: Shard = 0, heads: Heads = None, key: Key = None, archive: Archives = None
+    *,
+    ledger: Address = None,
+    shard: Shard = 0,
+    heads: Heads = None,
+    key: Key = None,
+    archive: Archives = None,
+    data_dir: Folder = None,
 ) -> None:
     """Recompute every hash and compare with the signed heads. Exit code 1 if anything is wrong."""
-    signed, beside = audit.trusted_heads(_heads_folder(heads), shard)
+    service = from_environment(shard=shard, data_dir=data_dir)
+    signed, beside = audit.trusted_heads(_heads_folder(heads, service), shard)
     trusted = key or beside
-    with closing(Database(_address(ledger, shard), read_only=True)) as database:
+    with closing(Database(ledger or service.url, read_only=True)) as database:
         result = audit.audit(database, shard, signed, trusted, archive or ())
         if not result.size and not result.findings:
             require_shard(database, shard)
@@ -64,14 +72,17 @@ def verify(
 @app.command()
 def prove(
     ref: Annotated[str, typer.Argument(metavar="ID", help="Decision or event id.", show_default=False)],
+    *,
     kind: Annotated[str | None, typer.Option(help="Only records of this kind.")] = None,
     ledger: Address = None,
     shard: Shard = 0,
     heads: Heads = None,
+    data_dir: Folder = None,
 ) -> None:
     """Print the proof that a record is in the ledger; `verify_ledger.py` checks it."""
-    signed, _ = audit.trusted_heads(_heads_folder(heads), shard)
-    reader = Ledger.open(_address(ledger, shard), shard, read_only=True)
+    service = from_environment(shard=shard, data_dir=data_dir)
+    signed, _ = audit.trusted_heads(_heads_folder(heads, service), shard)
+    reader = Ledger.open(ledger or service.url, shard, read_only=True)
     try:
         typer.echo(audit.proof(reader, audit.record_about(reader, ref, kind), signed))
     finally:
@@ -84,9 +95,11 @@ def consistency(
     new: Annotated[int, typer.Argument(metavar="B", help="The larger one.", min=0)],
     ledger: Address = None,
     shard: Shard = 0,
+    data_dir: Folder = None,
 ) -> None:
     """Print the proof that the first A records were unchanged when there were B."""
-    reader = Ledger.open(_address(ledger, shard), shard, read_only=True)
+    service = from_environment(shard=shard, data_dir=data_dir)
+    reader = Ledger.open(ledger or service.url, shard, read_only=True)
     try:
         typer.echo(audit.consistency(reader, old, new))
     finally:
@@ -95,17 +108,22 @@ def consistency(
 
 @app.command("heads")
 def list_heads(
+    *,
     ledger: Address = None,
     shard: Shard = 0,
     heads: Heads = None,
     key: Key = None,
     sign: Annotated[bool, typer.Option("--sign", help="Sign what the ledger holds now, first.")] = False,
+    data_dir: Folder = None,
 ) -> None:
     """List the signed heads. Exit code 1 if a signature is wrong."""
-    folder = _heads_folder(heads, new=sign)
+    service = from_environment(shard=shard, data_dir=data_dir)
+    folder = _heads_folder(heads, service, new=sign)
     if sign:
-        _sign(_address(ledger, shard), shard, folder)
+        _sign(ledger or service.url, shard, folder, service.data_dir / KEY_FILE)
     signed, beside = audit.trusted_heads(folder, shard)
+    if not signed:
+        typer.echo(f"there are no signed heads of shard {shard} in {folder}", err=True)
     trusted = key or beside
     good = audit.signatures(signed, trusted) if trusted else []
     for head, valid in zip(signed, good, strict=True):
@@ -114,9 +132,9 @@ def list_heads(
         raise typer.Exit(1)
 
 
-def _sign(address: str, shard: int, folder: Path) -> None:
+def _sign(address: str, shard: int, folder: Path, file: Path) -> None:
     """One head more, with the service's key."""
-    key = signing_key(from_environment().data_dir / KEY_FILE)
+    key = signing_key(file)
     reader = Ledger.open(address, shard, read_only=True)
     try:
         HeadLog(folder, shard, key).write(reader, instant(datetime.now(UTC)))
@@ -124,13 +142,8 @@ def _sign(address: str, shard: int, folder: Path) -> None:
         reader.close()
 
 
-def _address(given: str | None, shard: int) -> str:
-    """The ledger named, or that of the service's shard: with SQLite each has a file of its own."""
-    return given or from_environment(shard=shard).url
-
-
-def _heads_folder(given: Path | None, *, new: bool = False) -> Path:
+def _heads_folder(given: Path | None, service: Settings, *, new: bool = False) -> Path:
     """The folder of signed heads. Raises UsageError when one is named that is not there: nothing would be compared."""
     if given is not None and not new and not given.is_dir():
         raise UsageError("no-heads", f"--heads {shown(str(given))} is no folder")
-    return given or from_environment().second_place
+    return given or service.second_place

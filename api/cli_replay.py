@@ -32,6 +32,8 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Decide recorded orders again. Exit code 0 when nothing differs, 1 when something does."""
+    if stop is not None and stop < start:
+        raise UsageError("bad-range", f"--from {start} is behind --to {stop}: no record is in between")
     count = differing = 0
     for compared in _replay(data_dir, database, shard, rules).run(start, None if stop is None else stop + 1):
         count += 1

@@ -29,11 +29,14 @@ def retain(
     apply: Annotated[bool, typer.Option("--apply", help="Do it; otherwise only say what would be done.")] = False,
     ledger: Annotated[str | None, typer.Option("--ledger", help="The service's by default.")] = None,
     shard: Annotated[int, typer.Option(help="Which chain.", min=0, max=SHARD_MAX)] = 0,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="The service's folder; LEXORDER_DATA_DIR by default.")
+    ] = None,
 ) -> None:
     """Archive old records and empty them in the ledger. Stop the service first; see docs/operations.md."""
     from lexorder.api.service.retain import carry_out, plan
 
-    settings = from_environment(shard=shard)
+    settings = from_environment(shard=shard, data_dir=data_dir)
     writer = Ledger.open(ledger or settings.url, shard, read_only=not apply)
     try:
         require_shard(writer.database, shard)

@@ -255,3 +255,39 @@ def test_a_replay_finds_no_difference_and_under_other_rules_every_one(tmp_path: 
         only = command("replay", "--rules", rules, "--from", row["seq"], "--to", row["seq"]).out.splitlines()
         assert only[-1] == "1 decisions replayed, 1 decided otherwise under the other rules"
     assert command("replay", "--to", 0).code == 0
+
+
+# ---- the folder, named ---------------------------------------------------------------------------------
+
+READING = (
+    ("ledger", "verify"),
+    ("ledger", "heads"),
+    ("ledger", "prove", "O0"),
+    ("ledger", "consistency", "1", "3"),
+    ("ledger", "retain", "--before", "1", "--archive", "archive"),
+    ("replay",),
+)
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_the_folder_may_be_named_as_to_the_service(
+    closed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+):
+    by_environment = command(*words)
+    monkeypatch.setenv("LEXORDER_DATA_DIR", str(tmp_path / "nothing"))
+    named = command(*words, "--data-dir", str(closed / "data"))
+    assert (named.code, named.out) == (by_environment.code, by_environment.out)
+    assert command(*words).out != named.out, "there is nothing under the environment's folder"
+
+
+def test_an_export_of_a_named_folder(closed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LEXORDER_DATA_DIR", str(tmp_path / "nothing"))
+    target = tmp_path / "records.jsonl"
+    told = command("ledger", "export", str(target), "--data-dir", str(closed / "data"))
+    assert told.code == 0
+    assert len(target.read_text().splitlines()) == len(rows(closed))
+
+
+def test_a_replay_of_nothing_is_a_mistake(closed: Path):
+    assert "bad-range" in mistaken("replay", "--from", "5", "--to", "4")
+    assert command("replay", "--from", "4", "--to", "4").code == 0
