@@ -118,6 +118,34 @@ def test_one_that_is_taken_back_ends_without_orders_and_the_next_one_is_solved(r
     assert (statuses[waiting], statuses[after.id]) == ("cancelled", "done")
 
 
+def test_weights_of_one_s_own_are_followed_in_whole_shares(running, desk, tmp_path):
+    made = desk.rebalance("A", "T", model="target_weights", targets={"ACME": "0.083", "BETA": "0.25", "COCO": "0.05"})
+    assert made.status == "done"
+    shares = {"ACME": 83, "BETA": 100, "COCO": 50}
+    assert bought(made.outcome) == shares, "a share weighs a thousandth; above 100 somebody must agree"
+    assert verified_alone(desk.send(calls.certificate(made.id)).decode(), tmp_path)
+    (record,) = [r for r in running.records(kind="rebalance") if r.ref == made.id]
+    asked = body_of(record)["asked"]
+    assert (asked["model"], asked["targets"]["ACME"]) == ({"name": "target_weights"}, "0.083")
+    with pytest.raises(ServiceError) as refused:
+        desk.rebalance("A", "T", model="target_weights", targets={"ACME": "0.9", "BETA": "0.2"})
+    assert (refused.value.status, refused.value.code) == (422, "bad-targets")
+
+
+def test_a_library_proposes_in_the_solver_s_process_and_is_named(running, desk):
+    swings = ((n, n // 2, n // 3) for n in range(24))
+    rows = [[f"{(-1) ** m * size}" for m, size in zip(swing, (0.01, 0.02, 0.03), strict=True)] for swing in swings]
+    symbols = ["ACME", "BETA", "COCO"]
+    made = desk.rebalance(
+        "A", "T", model="risk_parity", invested="0.6", returns={"symbols": symbols, "rows": rows}, symbols=symbols
+    )
+    assert (made.status, made.outcome["model"]["library"]) == ("done", "Riskfolio-Lib")
+    weights = {t["symbol"]: float(t["target_weight"]) for t in made.outcome["targets"]}
+    assert sum(weights.values()) == pytest.approx(0.6, abs=1e-8)
+    assert weights["ACME"] > weights["BETA"] > weights["COCO"], "the calmer, the more"
+    assert "target weights from Riskfolio-Lib" in made.progress
+
+
 def test_a_report_is_one_page_that_fetches_nothing(running, desk):
     made = desk.rebalance("A", "T")
     answer = running.call("GET", f"/v1/rebalances/{made.id}/report")
