@@ -18,7 +18,7 @@ from lexorder.engine.terms import Span
 CODES: dict[str, str] = {
     # the file
     "file-unreadable": "the file or folder does not exist or cannot be read",
-    "no-rules": "files and folders that hold no rule: a book without rules would approve everything",
+    "no-rules": "files and folders that hold no rule: a book without rules decides nothing",
     "file-too-large": "the file is above 1 MiB",
     "not-utf8": "the file is not UTF-8 text, or holds a control character",
     "yaml-syntax": "the file is not valid YAML",
