@@ -206,6 +206,9 @@ def _broken_number(text: str, offset: int) -> Mistake | None:
         assert whole is not None
         message = f"{shown(whole[0])} uses an exponent: write the digits out, `{_written_out(whole[0])}`"
         return Mistake("bad-number", message, start, len(whole[0]))
+    if rest.startswith(".") and (name := re.search(r"[A-Za-z_][A-Za-z0-9_.]*$", text[:offset])):
+        message = f"{shown(name[0] + '.')} stops at the point: a name goes on after it, such as `order.quantity`"
+        return Mistake("syntax", message, offset)
     if rest.startswith("."):
         advice = "write `0.5` with a digit on both sides of the point"
         return Mistake("bad-number", f"a number cannot start or end with a point: {advice}", offset)

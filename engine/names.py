@@ -159,8 +159,9 @@ class Vocabulary:
 
     def nearest(self, word: str, subject: str = "", others: tuple[str, ...] = ()) -> str:
         """The name an author may have meant: the same last part (the subject's own first), else similar spelling."""
-        own = [n.name for n in self.of_entity(subject)]
-        last = {name.rpartition(".")[2]: name for name in (*sorted(self.names, key=len, reverse=True), *own)}
+        own = (n.name for n in self.of_entity(subject))
+        named = (*sorted(self.names, key=len, reverse=True), *sorted(own, key=len, reverse=True))  # the shortest stays
+        last = {name.rpartition(".")[2]: name for name in named}
         if "." not in word:
             return nearest_name(word, others) or last.get(word) or nearest_name(word, self.names)
         tail = ".".join(word.split(".")[-2:])

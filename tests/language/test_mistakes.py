@@ -155,6 +155,23 @@ def test_a_currency_is_suggested_by_its_code(word, code):
         assert found.code == "unknown-duration", "no currency has four letters"
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "column"),
+    [
+        ("order.", "syntax", 6),
+        ("a.b. <= 5", "syntax", 4),
+        ("(order.)", "syntax", 7),
+        ("5.", "bad-number", 2),
+        ("a <= .5", "bad-number", 6),
+        ("a5 <= 5.", "bad-number", 8),
+    ],
+)
+def test_a_point_at_the_end_of_a_name_is_not_taken_for_that_of_a_number(text, code, column):
+    found = problem(text)
+    assert (found.code, found.column) == (code, column), found.message
+    assert ("number" in found.message) is (code == "bad-number")
+
+
 # ---- brackets and texts ------------------------------------------------------------------------------------------
 
 PIECES = ('"(', '"}', '"', "(", ")", "{", "}", "a", " + ", ", ", "sum")
