@@ -36,6 +36,9 @@ BREACHES: dict[str, tuple[str, str, Figures, dict[str, Any]]] = {
     "exactly at a strict limit": (
         "issuer", "sum(position.after.value) < 13_000 USD",
         ("13000", "13000", "0"), {}),
+    "beyond a strict limit": (
+        "issuer", "sum(position.after.value) < 12_000 USD",
+        ("13000", "12000", "-1000"), {}),
     "a limit from below": (
         "issuer", "sum(position.after.value) >= 8% * account.nav",
         ("7/100", "8/100", "-1000"), {"account.nav": 100_000}),
@@ -130,4 +133,4 @@ def test_without_a_base_to_divide_by_the_sides_are_told_as_they_are(make):
     asked = desk("issuer", "sum(position.after.value) <= 12% * account.nav", make)
     asked.apply(AccountChanged("A", {"account.nav": Fraction(0)}))
     (report,) = asked.check(order("buy", 10)).reports
-    assert (report.observed, report.limit, report.margin) == (13_000, 0, -13_000)
+    assert (report.observed, report.limit, report.margin) == tuple(map(Fraction, (13_000, 0, -13_000)))
