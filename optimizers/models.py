@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from importlib.metadata import version
 
@@ -180,7 +181,7 @@ class Model:
         if self.aim:
             found["goal"] = self.aim
         if aversion is not None and self.takes("aversion"):
-            found["aversion"] = f"{aversion:g}"
+            found["aversion"] = decimal_text(aversion)
         shares = {"invested": self.invested, "max_weight": self.max_weight}
         return found | {k: plain_share(v) for k, v in shares.items() if k in self.kind.takes}
 
@@ -192,6 +193,11 @@ SETTINGS = ("risk_measure", "goal", "invested", "max_weight", "targets")
 def plain_share(share: Fraction | None) -> str:
     """A share as decimal text; all of it where none was given."""
     return str(plain(Fraction(1) if share is None else share))
+
+
+def decimal_text(number: float) -> str:
+    """A float as the shortest decimal text that gives it back, without an exponent."""
+    return format(Decimal(repr(number)), "f").removesuffix(".0")
 
 
 def _known(code: str, what: str, word: str | None, known: Collection[str]) -> None:

@@ -75,7 +75,6 @@ def rebalance(request: Request) -> Rebalanced | Infeasible:
     """Return accepted orders with their proof, or a proved conflict. Refused: see the module."""
     account = request.snapshot.accounts.get(request.account, {})
     rules = covering_rules(request.book.on(day_of(request.snapshot)), request.account, account)
-    request.model.refuse_without(returns=True, signals=bool(request.snapshot.signals))
     request.progress("signals through the rules")
     signals = through_rules(
         rules,
@@ -85,6 +84,7 @@ def rebalance(request: Request) -> Rebalanced | Infeasible:
         react=request.react,
         prior=request.aims.prior,
     )
+    request.model.refuse_without(returns=True, signals=bool(signals.signals))
     most = dict(signals.most)
     if not request.model.is_native:  # what the rules keep a signal from, no target weight brings back
         most |= dict.fromkeys(stopped(signals), Fraction(0))

@@ -17,6 +17,7 @@ from typing import Any
 from lexorder.api.rebalance_shown import ZEROS
 from lexorder.api.service.rebalance_worker import Result, Task
 from lexorder.engine.quantity import exact
+from lexorder.optimizers.models import decimal_text
 
 TOLD = ("outcome", "certificate", "report", "verdict")
 """Keys of a body that hold the result, and that `shown` has for others."""
@@ -30,7 +31,7 @@ def asked_for(task: Task) -> dict[str, Any]:
     model = task.model
     targets = None if model.targets is None else {symbol: exact(weight) for symbol, weight in model.targets.items()}
     returns = None if task.returns is None else sha256(json.dumps(task.returns).encode()).hexdigest()
-    aims = {name: f"{value:g}" for name, value in task.aims.items()}
+    aims = {name: decimal_text(value) for name, value in task.aims.items()}
     found = {"model": model.told(task.aims.get("aversion")), "aims": aims, "strict": task.strict}
     return {**found, "targets": targets, "returns_sha256": returns}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lexorder.engine.errors import UsageError
-from lexorder.optimizers.models import GOALS, MEASURES, MODELS, SETTINGS, UNTOLD, Model, Steered, Target
+from lexorder.optimizers.models import GOALS, MEASURES, MODELS, SETTINGS, UNTOLD, Model, Steered, Target, decimal_text
 
 SOME: dict[str, Any] = {
     "risk_measure": "MV",
@@ -219,6 +219,15 @@ def test_settings_in_force_are_told_also_those_nobody_wrote():
     }  # fmt: skip
     assert Model("risk_parity").told(2.0)["risk_measure"] == "MV"
     assert "aversion" not in Model().told(None)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(15.0, "15"), (0.1, "0.1"), (2.5, "2.5"), (1e-12, "0.000000000001"), (123456789.125, "123456789.125"), (0.0, "0")],
+)
+def test_floats_are_told_to_the_last_digit_and_without_exponents(number, text):
+    assert decimal_text(number) == text
+    assert float(text) == number
 
 
 def test_one_line_says_who_proposed_what():

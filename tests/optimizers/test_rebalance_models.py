@@ -333,10 +333,13 @@ def test_max_utility_is_content_with_a_factor_model():
     assert proposals(result) == pytest.approx([0.5, 0.5, 0.0, 0.0], abs=1e-4)
 
 
-def test_a_model_that_weighs_returns_is_refused_without_signals():
-    with pytest.raises(UsageError) as refused:
-        rebalance(by(Model("max_utility"), CAP, small(0, 0)))
-    assert refused.value.code == "signals-needed"
+def test_a_model_that_weighs_returns_is_refused_without_signals_of_this_account():
+    plain = by(Model("max_utility"), CAP, small(0, 0), A="0.05")
+    elsewhere = ({**plain.snapshot.signals[0], "signal.account": "OTHER"},)
+    for signals in ((), elsewhere):
+        with pytest.raises(UsageError) as refused:
+            rebalance(replace(plain, snapshot=replace(plain.snapshot, signals=signals)))
+        assert refused.value.code == "signals-needed"
 
 
 def test_a_library_that_fails_is_a_refusal_and_no_other_model_steps_in(monkeypatch):
