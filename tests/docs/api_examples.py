@@ -23,10 +23,10 @@ page is made by running every command below against a service (`python -m tests.
 * **An approved order counts as working from that moment on**, until `/v1/working-orders` or `/v1/fills` tell more about it. `?reserve=false`
   decides and records without that. So two orders of one account that arrive together are never both given the room that is there for one.
 * **Repeat safely**: with an `Idempotency-Key` the same check of an order gives the same decision, also years later, because the key is kept with
-  the record. Its header `Idempotent-Replayed: true` then says so: **it says what was decided then, not what holds now**. An approval from before a halt, a fill or a
-  change of rules is told again as an approval, since the order it was given to may be out in the market. Whoever does not know whether the order
-  went out asks `GET /v1/trading-state` before it sends it. The same key with another order, or with another `reserve`, is
-  `idempotency-key-reused`; the newest 20,000 keys are compared with every order, older ones and those from before a restart with orders of the
+  the record. The header `Idempotent-Replayed: true` then says so: **it is what was decided then, not what holds now**. An approval from before a
+  halt, a fill or a change of rules is told again as an approval, since the order it was given to may be out in the market. Whoever does
+  not know whether the order went out asks `GET /v1/trading-state` before it sends it. The same key with another order, or with another
+  `reserve`, is `idempotency-key-reused`; the newest 20,000 keys are compared with every order, older ones and those from before a restart with orders of the
   same id. A batch takes no key: an order that was approved counts as working, so the same id is refused as `DUPLICATE_ORDER` the second time.
 * **A decision leaves only when its record is durable.** `recorded` says where it is. When nothing can be recorded, the answer is 503 and nothing
   is approved.
@@ -89,7 +89,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
             "@May this order go out?",
             f"""{POST} -H "$TRADER" -H "Idempotency-Key: k-1" -d '{{"id": "O-1", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "50", "price": "100", "trader": "T-1"}}' $URL/orders/check""",
             "@The same request with the same key gives the same decision, marked as told again, and reserves nothing a second time:",
-            f"""{POST} -H "$TRADER" -H "Idempotency-Key: k-1" -d '{{"id": "O-1", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "50", "price": "100", "trader": "T-1"}}' $URL/orders/check""",
+            f"""{POST} -H "$TRADER" -H "Idempotency-Key: k-1" -d '{{"id": "O-1", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "50", "price": "100", "trader": "T-1"}}' $URL/orders/check -D - | grep -iE '^idempotent|outcome' | cut -c1-25""",
             "@A refusal names every rule that objects, its figures, and the largest quantity that would pass; `OrdRejReason` is FIX tag 103:",
             f"""{POST} -H "$RISK" -d '{{"id": "O-2", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "500", "price": "100", "trader": "T-1"}}' $URL/orders/what-if""",
             f"""{POST} -H "$ADMIN" -d '{{"id": "O-2", "account": "ACC-1", "symbol": "ACME", "side": "buy", "quantity": "500", "price": "100", "trader": "T-1"}}' $URL/orders/check | tr , '\\n' | grep -E 'outcome|message|max_order'""",
