@@ -39,7 +39,7 @@ from lexorder.api.rebalance_view import (
 from lexorder.api.report import Page, html
 from lexorder.engine.decision import Decision
 from lexorder.engine.desk import Desk, shipped_rules
-from lexorder.engine.errors import SolverError, UsageError
+from lexorder.engine.errors import SolverError, UsageError, shown
 from lexorder.engine.facts import load_snapshot
 from lexorder.engine.rulebook import RuleBook
 from lexorder.optimizers.outcome import Infeasible, Rebalanced
@@ -96,10 +96,11 @@ def show(console: Console, out: Path, weeks: int) -> None:
     tour = _worked_out(console, out, weeks)
     show_signals(tour, console)
     show_orders(tour, console)
-    verdict = show_proof(tour, console)
-    refused = show_refused(tour, console)
-    impossible = show_impossible(tour, console)
-    write(tour, verdict, refused, impossible)
+    with _writing(out):
+        verdict = show_proof(tour, console)
+        refused = show_refused(tour, console)
+        impossible = show_impossible(tour, console)
+        write(tour, verdict, refused, impossible)
     _heading(console, "Written")
     for file in ("orders.json", "certificate.json", "report.html"):
         console.print(f"  {out / file}", highlight=False)
@@ -246,7 +247,19 @@ def _folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError("file-unwritable", f"{out} cannot be made: {error.strerror}") from None
+        raise UsageError("file-unwritable", f"{shown(str(out))} cannot be made: {error.strerror}") from None
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """What cannot be written into the folder is a mistake of whoever named it. Raises UsageError."""
+    try:
+        yield
+    except OSError as error:
+        file = Path(str(error.filename))
+        if not file.is_relative_to(out):
+            raise
+        raise UsageError("file-unwritable", f"{shown(str(file))} cannot be written: {error.strerror}") from None
 
 
 def _json(file: Path, document: object) -> None:

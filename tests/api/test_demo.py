@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lexorder.api import charts, cli, demo_data, figures
+from lexorder.api import charts, cli, demo_data, demo_tour, figures
 from lexorder.engine import verify
 from lexorder.engine.errors import SolverError, UsageError
+from tests.api.commands import mistaken
 
 pytest.importorskip("sklearn")
 
@@ -122,6 +123,20 @@ def test_a_second_run_writes_the_same(tour, tmp_path):
     CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path), "--weeks", "24"])
     for name in ("orders.json", "certificate.json", "report.html", "refused.json", "infeasible.json"):
         assert (tmp_path / name).read_bytes() == (tour[0] / name).read_bytes(), name
+
+
+def test_a_file_that_cannot_be_written_is_named_and_no_defect(tmp_path):
+    """Something else has the name."""
+    (tmp_path / "certificate.json").mkdir()
+    said = mistaken("demo", "--out", tmp_path, "--weeks", "12")
+    assert "file-unwritable: " in said
+    assert "cannot be written: Is a directory" in said
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_what_cannot_be_read_elsewhere_is_not_said_to_be_unwritable_here(tmp_path):
+    with pytest.raises(FileNotFoundError), demo_tour._writing(tmp_path):
+        (tmp_path.parent / "nowhere").read_text()
 
 
 def test_without_skfolio_it_says_what_to_do(monkeypatch):
