@@ -96,6 +96,11 @@ def test_a_definition_reads_what_its_own_entity_leads_to_wherever_it_is_used(dec
     """Put in for another subject, every name in it still starts at the entity the definition was written for."""
     own = tried(declared.name, declared.entity)
     assert isinstance(own, Term), own
+    counted = {n.collection for n in own.walk() if isinstance(n, Aggregate)}
+    for node in (n for n in own.walk() if isinstance(n, Field)):
+        entity = node.name.split(".")[0]
+        followed = entity not in {declared.entity, *counted} and not VOCABULARY.everywhere(entity)
+        assert not followed or node.via in {declared.entity, *counted}, node.name
     for subject in SUBJECTS:
         found = tried(declared.name, subject)
         if isinstance(found, Problem):
