@@ -348,7 +348,9 @@ def test_working_orders_told_whole_are_all_there_are(items: Rows, left: set[str]
     assert set(live.working) == left
 
 
-@pytest.mark.parametrize("items", [[], [position("ACME", 3)], [position("COCO", -1, account="B")]])
+@pytest.mark.parametrize(
+    "items", [[], [position("ACME", 3)], [position("COCO", -1, account="B")], [position("BETA", 1)]]
+)
 def test_positions_told_whole_leave_nothing_else_held(items: Rows):
     live = made()
     assert take(live, "positions", {"items": items, "whole": True}) == ""
