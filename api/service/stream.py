@@ -4,8 +4,8 @@ In: durable records. Out: messages over a WebSocket, by topic, from any sequence
 the chosen topics that the caller may see, once, in order, first from the ledger and then live without a gap; offering
 a record to readers never waits: a reader that is more than `BEHIND_MAX` records behind is told where to go on
 (`slow-reader`, with `resume_from`) and cut; what a caller may not GET it does not hear. Refused, by message and close
-code 1008: unknown topics, numbers that are none, the records of another worker. Why records: the stream, the queries
-and the replay then cannot differ. Before: `journal.py`. After: `app.py`.
+code 1008: unknown topics and keys, numbers that are none, the records of another worker. Why records: the stream, the
+queries and the replay then cannot differ. Before: `journal.py`. After: `app.py`.
 
 The first message of the client says what it wants: `{"topics": ["decisions"], "from": 17}`; without `from` it hears
 what happens from now on. Where there are several workers each has its own numbers and its own door: `from` then needs
@@ -99,6 +99,8 @@ async def _wanted(socket: WebSocket, settings: Settings) -> tuple[frozenset[str]
     asked = loads(message.get("bytes") or (message.get("text") or "").encode())
     if not isinstance(asked, dict):
         raise Problem(422, "wrong-shape", 'Say what you want: {"topics": ["decisions"], "from": 0}.')
+    if not asked.keys() <= {"topics", "from", "shard"}:
+        raise Problem(422, "unknown-key", "You may say `topics`, `from` and `shard`, and nothing else.")
     topics, start, shard = asked.get("topics", list(TOPICS)), asked.get("from"), asked.get("shard")
     if not isinstance(topics, list) or not topics or not all(isinstance(t, str) and t in TOPICS for t in topics):
         raise Problem(422, "unknown-topic", f"Topics are {', '.join(TOPICS)}.")

@@ -317,6 +317,7 @@ def test_a_key_that_expires_ends_the_stream_of_the_client_with_its_reason(runnin
         ('{"from": "1"}', 422, "wrong-shape"),
         (f'{{"from": {2**62 + 1}}}', 422, "wrong-shape"),
         ('{"shard": "0"}', 422, "wrong-shape"),
+        ('{"topics": ["decisions"], "form": 0}', 422, "unknown-key"),
         ('{"shard": 1, "from": 0}', 421, "misdirected"),
     ],
 )
