@@ -89,7 +89,10 @@ def _history(returns: Any, symbols: list[str]) -> Any:
     absent = [s for s in symbols if s not in returns.columns]
     if absent:
         raise ModelError(f"the returns history has no column for {', '.join(absent[:5])}")
-    return returns[symbols]
+    found = returns[symbols]
+    if found.shape[1] != len(symbols):
+        raise ModelError("the returns history has a column twice")
+    return found
 
 
 def _stress(aims: Aims, symbols: Sequence[str], regimes: Collection[str]) -> list[float]:

@@ -2,8 +2,9 @@
 
 In: an account, a model, aims, past returns, and the facts the service has. Out: a `Task` about one account and its
 names. Guaranteed: figures stay text until a solver reads them, weights are exact; a setting the model has no use for is
-refused. Refused by `Problem` 422: tables whose rows are no decimal texts, one for each symbol (`bad-returns`); weights
-of symbols that are not known (`unknown-symbol`); models, measures, goals and settings as `optimizers/models.py` does.
+refused. Refused by `Problem` 422: tables whose rows are no decimal texts, one for each symbol, named once
+(`bad-returns`); weights of symbols that are not known (`unknown-symbol`); models, measures, goals and settings as
+`optimizers/models.py` does.
 Before: `rebalance_worker.py`. After: `rebalancing.py`.
 """
 
@@ -104,6 +105,8 @@ def _columns(returns: Returns | None) -> tuple[list[str], list[list[str]]] | Non
     if returns is None:
         return None
     width = len(returns.symbols)
+    if len(set(returns.symbols)) != width:
+        raise Problem(422, "bad-returns", "`symbols` of `returns` names each symbol once.")
     if any(len(row) != width or not all(SIGNED.fullmatch(cell) for cell in row) for row in returns.rows):
         raise Problem(422, "bad-returns", "`rows` are decimal texts, one for each of `symbols`.")
     return returns.symbols, returns.rows

@@ -55,6 +55,14 @@ def test_dirty_columns_are_named(change, words):
         scenarios(HISTORY.assign(**change), Aims(), ["A", "B"], NONE)
 
 
+@pytest.mark.parametrize("read", [scenarios, risk_over])
+def test_a_name_that_is_there_twice_is_refused(read):
+    twice = pd.concat([HISTORY, HISTORY[["B"]]], axis=1)
+    assert read(twice, Aims(), ["A", "C"], NONE) is not None
+    with pytest.raises(ModelError, match="twice"):
+        read(twice, Aims(), ["A", "B"], NONE)
+
+
 def test_a_given_factor_model_is_scaled_to_the_horizon():
     model = FactorModel(np.ones((1, 2)) * 0.01, np.full(2, 0.0001))
     assert risk_over(model, Aims(periods=9.0), ["A", "B"], NONE).covariance() == pytest.approx(9 * model.covariance())

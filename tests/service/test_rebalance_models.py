@@ -203,6 +203,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "max_utility", "aims": {"cost": "0.1"}, "returns": RETURNS}, "setting-not-used", "cost"),
     ({**WEIGHTS, "targets": {"ACME": "0.1"}, "aims": {"periods": "3"}}, "setting-not-used", "periods"),
     ({"model": "risk_parity"}, "returns-needed", "past returns"),
+    ({"returns": {"symbols": ["ACME", "ACME"], "rows": [["0", "0"]] * 3}}, "bad-returns", "once"),
+    ({"returns": {"symbols": ["ACME"], "rows": [["0", "0"]] * 3}}, "bad-returns", "one for each"),
     ({"model": "mean_risk", "goal": "Utility"}, "returns-needed", "past returns"),
     (WEIGHTS, "missing-targets", "target weight"),
     ({**WEIGHTS, "targets": {}}, "missing-targets", "target weight"),
