@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from importlib.metadata import version
+from math import nextafter
 
 from lexorder.engine.codes import nearest_name
 from lexorder.engine.errors import UsageError
@@ -163,7 +164,8 @@ class Model:
             most_words, whole = plain_share(most), plain_share(invested)
             why = f"{names} names of at most {most_words} each do not make up the invested share, {whole}"
             raise UsageError("bad-setting", f"{why}: lower invested or raise max_weight")
-        return float(min(most / invested, Fraction(1)))
+        cap = float(min(most / invested, Fraction(1)))
+        return cap if cap * names >= 1 else nextafter(cap, 1.0)  # a float just below would make up a hair less than all
 
     def told(self, aversion: float | None, solver: str = "cvxpy") -> dict[str, str]:
         """Model, library, its version and the settings in force, as plain text, for reports and records.

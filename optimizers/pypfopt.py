@@ -43,7 +43,8 @@ def max_utility_weights(
     if not fits or not (np.isfinite(mean).all() and np.isfinite(dense).all()):
         raise ModelError("expected returns and covariance must be finite and of one size")
     if not (risk_aversion > 0 and 0 < invested <= 1 and cap * len(mean) >= 1):
-        raise ModelError("risk aversion, invested share or cap out of range")
+        wanted = "risk aversion must be above 0, the invested share above 0 and at most 1"
+        raise ModelError(f"{wanted}, and all names at the cap must make up 1")
     from cvxpy.error import SolverError as SolverFailed
     from pypfopt.efficient_frontier import EfficientFrontier
     from pypfopt.exceptions import OptimizationError

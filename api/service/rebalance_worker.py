@@ -2,12 +2,12 @@
 
 In: a `Task`. Out: progress words, then a `Result` of plain data. Guaranteed: one task at a time; a task that takes too
 long, or a process that dies, ends as `undecided`, and another process is started at once; one that is given up ends as
-`cancelled`, at once, without orders, and the next task finds the imports done or under way; what comes back went through the
-stand-alone verifier, whose words are part of it; beside it stands what somebody outside compliance may read of it
-(`rebalance_shown.py`). Refused: nothing raises for a user's input; it becomes `refused` with
-the code of the error. Why a process and not a thread: solvers hold the interpreter's lock for seconds, and one that
-crashes must not take the decisions with it. Before: `child_process.py`, `optimizers/rebalance.py`,
-`api/rebalance_written.py`, `api/rebalance_shown.py`. After: `rebalancing.py`.
+`cancelled`, at once, without orders, and the next task finds the imports done or under way; what comes back went
+through the stand-alone verifier, whose words are part of it; beside it stands what somebody outside compliance may read
+of it (`rebalance_shown.py`). Refused: nothing raises for a user's input; it becomes `refused` with the code of the
+error. Why a process and not a thread: solvers hold the interpreter's lock for seconds, and one that crashes must not
+take the decisions with it. Before: `child_process.py`, `optimizers/rebalance.py`, `api/rebalance_written.py`,
+`api/rebalance_shown.py`. After: `rebalancing.py`.
 """
 
 from __future__ import annotations

@@ -195,6 +195,13 @@ def test_names_that_cannot_make_up_what_is_to_be_invested_are_refused_and_the_ca
     assert Model("max_utility", max_weight=Fraction(1, 2), invested=Fraction(3, 10)).cap_of(2) == 1.0
 
 
+@pytest.mark.parametrize("invested", [Fraction(1), Fraction(3, 10), Fraction(95, 100)])
+def test_names_that_just_make_it_up_do_so_as_floats_too(invested):
+    for names in range(1, 400):
+        model = Model("max_utility", max_weight=invested / names, invested=invested)
+        assert 1.0 <= model.cap_of(names) * names < 1.0 + 1e-12
+
+
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 
