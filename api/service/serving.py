@@ -2,9 +2,9 @@
 
 In: `Settings`. Out: servers until they are told to stop. Guaranteed: logs are JSON without secrets; TLS when a
 certificate is given; an interrupted server commits what waits; a worker that dies is started anew and reads its own
-ledger first. Refused: what `Service.open` refuses. With several workers all listen on the public port (the kernel
-divides connections), each also on its own port behind it (public + 1 + shard), and on a socket for the others. Before:
-`app.py`, `sharding.py`. After: `cli_serve.py`.
+ledger first. Refused: what `Service.open` refuses, UsageError `port-unavailable`. With several workers all listen on
+the public port (the kernel divides connections), each also on its own port behind it (public + 1 + shard), and on a
+socket for the others. Before: `app.py`, `sharding.py`. After: `cli_serve.py`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ AGAIN_S = 0.5
 def run(settings: Settings) -> None:
     """Serve until stopped. Raises LedgerError, UsageError, RuleFileError before the first request."""
     _readable(settings)
+    if not os.environ.get(WORKER):
+        _free(settings)
     configure()
     logging.getLogger("alembic").setLevel(logging.WARNING)  # each of its plugins would announce itself
     for name, nearest in () if os.environ.get(WORKER) else unknown().items():
@@ -78,6 +80,27 @@ def _readable(settings: Settings) -> None:
     for flag, file in (("--tls-certificate", settings.tls_certificate), ("--tls-key", settings.tls_key)):
         if file and not os.access(file, os.R_OK):
             raise UsageError("file-unreadable", f"{flag} names no file that can be read")
+
+
+def _free(settings: Settings) -> None:
+    """Nothing when every door can be opened. Raises UsageError before anything is made or read.
+
+    With several workers doors may be shared: another service on them would be given half of the orders.
+    """
+    own = range(settings.workers) if settings.workers > 1 else ()
+    for port in (settings.port, *(settings.port + 1 + shard for shard in own)):
+        with socket.socket(_family(settings.host), socket.SOCK_STREAM) as door:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                door.bind((settings.host, port))
+            except OSError as error:
+                why = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
+                words = f"{settings.host}:{port} cannot be listened on ({why}): say another --port or --host"
+                raise UsageError("port-unavailable", words) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _server(app: object, settings: Settings, *, uds: str | None = None, lifespan: str = "on") -> uvicorn.Server:
@@ -131,8 +154,7 @@ async def _leave_with(parent: int, server: uvicorn.Server) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A listening socket that other workers may listen on too."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    door = socket.socket(family, socket.SOCK_STREAM)
+    door = socket.socket(_family(host), socket.SOCK_STREAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     door.bind((host, port))
