@@ -89,7 +89,7 @@ def furnished(held: dict[str, int], wanted: list[tuple[str, str, int]]) -> tuple
     return snapshot(instruments=instruments, positions=positions, working_orders=orders), orders
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(held=HELD, wanted=ORDERS)
 def test_the_use_of_a_position_is_its_largest_worth_in_any_fill_state(
     held: dict[str, int], wanted: list[tuple[str, str, int]]
@@ -106,7 +106,7 @@ def test_the_use_of_a_position_is_its_largest_worth_in_any_fill_state(
         assert Fraction(told["headroom"]) == Fraction(1, 2) - largest / NAV
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(held=HELD, wanted=ORDERS)
 def test_the_use_of_a_sum_is_its_largest_in_any_fill_state(held: dict[str, int], wanted: list[tuple[str, str, int]]):
     known, orders = furnished(held, wanted)
@@ -140,7 +140,7 @@ def told(observed: Any, limit: Any, margin: Fraction | None, status: Status = St
 NUMBERS = st.fractions(min_value=-1000, max_value=1000, max_denominator=997)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(observed=NUMBERS, limit=NUMBERS)
 def test_used_is_rounded_to_the_nearest_and_a_tie_goes_up(observed: Fraction, limit: Fraction):
     assume(limit != 0)
