@@ -22,6 +22,7 @@ from lexorder.api.service.settings import SHARD_MAX, from_environment
 from lexorder.engine.desk import shipped_rules, shipped_vocabulary
 from lexorder.engine.errors import UsageError
 from lexorder.engine.ledger.ledger import Ledger
+from lexorder.engine.ledger.reader import require_shard
 from lexorder.engine.rulebook import RuleBook
 
 KEY_VARIABLE = "LEXORDER_PSEUDONYM_KEY"
@@ -48,6 +49,7 @@ def export(
     anonymiser = _anonymiser() if anonymised else None
     reader = Ledger.open(ledger or from_environment(shard=shard, data_dir=data_dir).url, shard, read_only=True)
     try:
+        require_shard(reader.database, shard)
         count = write(reader, target, form, within, kind=kind, anonymiser=anonymiser)
     finally:
         reader.close()

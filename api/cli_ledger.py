@@ -84,6 +84,7 @@ def prove(
     signed, _ = audit.trusted_heads(_heads_folder(heads, service), shard)
     reader = Ledger.open(ledger or service.url, shard, read_only=True)
     try:
+        require_shard(reader.database, shard)
         typer.echo(audit.proof(reader, audit.record_about(reader, ref, kind), signed))
     finally:
         reader.close()
@@ -101,6 +102,7 @@ def consistency(
     service = from_environment(shard=shard, data_dir=data_dir)
     reader = Ledger.open(ledger or service.url, shard, read_only=True)
     try:
+        require_shard(reader.database, shard)
         typer.echo(audit.consistency(reader, old, new))
     finally:
         reader.close()
@@ -137,6 +139,7 @@ def _sign(address: str, shard: int, folder: Path, file: Path) -> None:
     key = signing_key(file)
     reader = Ledger.open(address, shard, read_only=True)
     try:
+        require_shard(reader.database, shard)
         HeadLog(folder, shard, key).write(reader, instant(datetime.now(UTC)))
     finally:
         reader.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lexorder.engine.errors import UsageError
+from lexorder.engine.errors import LexorderError, UsageError
 
 if TYPE_CHECKING:
     from lexorder.api.service.replay import Compared, Replay
@@ -52,6 +52,7 @@ def _replay(data_dir: Path | None, database: str | None, shard: int, rules: Path
     from lexorder.api.service.settings import feed_ages, from_environment
     from lexorder.engine.desk import shipped_vocabulary
     from lexorder.engine.ledger.ledger import Ledger
+    from lexorder.engine.ledger.reader import require_shard
     from lexorder.engine.rulebook import RuleBook
     from lexorder.engine.vocabulary import load
 
@@ -61,7 +62,12 @@ def _replay(data_dir: Path | None, database: str | None, shard: int, rules: Path
     own = settings.rules / "vocabulary.yaml"
     vocabulary = load(own) if own.is_file() else shipped_vocabulary()
     ledger = Ledger.open(settings.url, shard, read_only=True)
-    book = RuleBook.load(rules, vocabulary) if rules is not None else None
+    try:
+        require_shard(ledger.database, shard)
+        book = RuleBook.load(rules, vocabulary) if rules is not None else None
+    except LexorderError:
+        ledger.close()
+        raise
     # Whether a feed was silent too long is a setting, not a record: give the replay the service's.
     return Replay(Floor(vocabulary, RunningClock("feed"), feed_ages(settings.feed_ages)), ledger, book)
 

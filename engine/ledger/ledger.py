@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from lexorder.engine.ledger import rows
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.errors import LedgerError
-from lexorder.engine.ledger.reader import Reader, require_shard
+from lexorder.engine.ledger.reader import Reader
 from lexorder.engine.ledger.record import Record, chained
 from lexorder.engine.ledger.store import DURABILITIES, Store
 from lexorder.engine.ledger.tail import Tail, check, tail
@@ -84,11 +84,10 @@ class Ledger(Reader):
             url: `sqlite:////folder/ledger.db` or `postgresql://user:password@host/database`.
             shard: Which chain; each has one writer.
             durability: `full`, or `normal` for measuring what that would lose.
-            read_only: No lock, no writer, no migration; the shard must have a record.
+            read_only: No lock, no writer, no migration.
 
         Raises:
-            LedgerError: `ledger-locked`, `ledger-no-shard`, `ledger-broken`, `ledger-unavailable`, `ledger-url`,
-                `ledger-not-durable`.
+            LedgerError: `ledger-locked`, `ledger-broken`, `ledger-unavailable`, `ledger-url`, `ledger-not-durable`.
         """
         assert durability in DURABILITIES, durability
         ledger = cls(Database(url, read_only=read_only), shard, durability)
@@ -96,7 +95,6 @@ class Ledger(Reader):
             if read_only:
                 ledger.failed = LedgerError("ledger-closed", "the ledger was opened for reading only")
                 ledger.database.require()
-                require_shard(ledger.database, shard)
             else:
                 ledger.database.create()
                 ledger._store = ledger._opened_store()

@@ -18,7 +18,7 @@ from lexorder.engine.ledger.tree import Tree
 
 
 def require_shard(database: Database, shard: int) -> None:
-    """Refuse a shard that has no record: what is said of nothing would be taken for something.
+    """Refuse a shard that has no record: what is said of nothing would be taken for something. For commands.
 
     Raises:
         LedgerError: `ledger-no-shard`.

@@ -78,6 +78,12 @@ def test_every_command_refuses_it_by_its_code_and_names_those_there_are(shared, 
         assert files(tmp_path) == before, name
 
 
+def test_a_replay_of_it_does_not_find_every_decision_the_same(shared, tmp_path):
+    done = CliRunner().invoke(cli.app, ["replay", "--database", shared, "--shard", str(ABSENT)])
+    assert isinstance(done.exception, LexorderError), done.output
+    assert done.exception.code == "ledger-no-shard"
+
+
 def test_those_that_are_there_are_verified_each_by_itself(shared):
     for shard in SHARDS:
         done = run("verify", "--ledger", shared, "--shard", str(shard))
@@ -108,12 +114,14 @@ def test_one_record_is_enough(shared, opened):
 
 def test_a_ledger_in_which_nothing_was_ever_recorded_has_no_shard(ledger, url):
     with pytest.raises(LedgerError) as refused:
-        Ledger.open(url, 0, read_only=True)
+        require_shard(ledger.database, 0)
     assert (refused.value.code, refused.value.message) == (
         "ledger-no-shard",
         "nothing was ever recorded under shard 0; nor under any other",
     )
-    assert ledger.size == 0, "to write the first record it may be opened"
+    reader = Ledger.open(url, 0, read_only=True)
+    assert reader.committed == 0, "whoever waits for the first record may look"
+    reader.close()
 
 
 def test_shards_beyond_those_of_a_service_are_named_too(url, opened):
