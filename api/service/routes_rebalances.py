@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from lexorder.api.proof import verifier
@@ -37,6 +37,8 @@ HEARTBEAT_S = 5.0
 
 class Certificate(BaseModel):
     """A certificate as text, exactly as it was given out."""
+
+    model_config = ConfigDict(extra="forbid")
 
     certificate: Annotated[str, Field(max_length=64 * 1024 * 1024)]
 
