@@ -41,8 +41,8 @@ TEXTS = (
     "A" * 300,
     "\U0001f600",
 )
-OTHERS = (None, True, False, -1, 10**39, [], {}, [HOSTILE], {HOSTILE: HOSTILE})
-VALUES = TEXTS + OTHERS
+OTHERS: tuple[Any, ...] = (None, True, False, -1, 10**39, [], {}, [HOSTILE], {HOSTILE: HOSTILE})
+VALUES: tuple[Any, ...] = (*TEXTS, *OTHERS)
 
 ORDER = ("account", "symbol", "side", "quantity", "price", "trader", "ord_type", "stop_price", "action")
 FREE = ("trader", "ord_type", "stop_price", "action", "price")
