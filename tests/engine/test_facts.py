@@ -36,7 +36,7 @@ def test_values_are_exact() -> None:
     [
         ({"instruments": [{"symbol": "ACME", "mark": 1.5}]}, "instruments[0].mark", "bad-value"),
         ({"instruments": [instrument("ACME", mark="1e3")]}, "instruments[0].mark", "bad-value"),
-        ({"instruments": [instrument("ACME", mark=True)]}, "instruments[0].mark", "bad-value"),
+        ({"instruments": [{**instrument("ACME"), "mark": True}]}, "instruments[0].mark", "bad-value"),
         ({"instruments": [instrument("ACME", issuer=True)]}, "instruments[0].issuer", "bad-value"),
         ({"instruments": [instrument("ACME", mark="NaN")]}, "instruments[0].mark", "bad-value"),
         ({"instruments": [instrument("ACME", mark="1.23456")]}, "instruments[0].mark", "too-fine"),
