@@ -5,7 +5,7 @@ it. Guaranteed: a setting is used or refused, never ignored; names are literatur
 (`UsageError`), with what is known and the nearest name, without repeating what was written: `unknown-model`,
 `unknown-risk-measure`, `unknown-goal`, `setting-not-used`, `bad-setting`, `missing-targets`, `returns-needed`,
 `signals-needed`. Why a file of its own: whoever only reads requests must not import a solver. Before: the command
-line, `rebalance_asked.py`. After: `proposals.py`, `targets.py`, `rebalance.py`.
+line, `rebalance_asked.py`. After: `estimates.py`, `targets.py`, `rebalance.py`.
 """
 
 from __future__ import annotations

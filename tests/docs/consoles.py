@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -57,3 +58,17 @@ def matches(said: str, printed: str) -> bool:
     """Whether the output is as said, where a line `…` may stand for any lines."""
     lines = ["(?:.*\\n)*" if line == LEFT_OUT else re.escape(line + "\n") for line in said.split("\n")]
     return re.fullmatch("".join(lines), printed + "\n") is not None
+
+
+def run_example(code: str) -> None:
+    """Run Python of a page; every expression marked `# → value` must give that value, and there must be one."""
+    lines, scope, seen = code.splitlines(), dict[str, object](), 0
+    for statement in ast.parse(code).body:
+        marked = lines[(statement.end_lineno or 1) - 1].partition("# → ")[2].strip()
+        if isinstance(statement, ast.Expr) and marked:
+            value = eval(compile(ast.Expression(statement.value), "<page>", "eval"), scope)
+            assert str(value) == marked
+            seen += 1
+        else:
+            exec(compile(ast.Module([statement], []), "<page>", "exec"), scope)
+    assert seen == code.count("# → ") > 0

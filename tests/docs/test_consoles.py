@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
 import pytest
 
-from tests.docs.consoles import ROOT, Command, blocks, matches, run
+from tests.docs.consoles import ROOT, Command, blocks, matches, run, run_example
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "rules/README.md"]
 COMMANDS = [pytest.param(c, id=f"{page.stem}: {c.line[:60]}") for page in PAGES for c in blocks(page.read_text())]
@@ -38,13 +37,4 @@ def test_the_python_example_runs() -> None:
     example = re.search(r"```python\n(.*?)```", text, re.S)
     assert example is not None
     code = example.group(1)
-    lines, scope, seen = code.splitlines(), dict[str, object](), 0
-    for statement in ast.parse(code).body:
-        marked = lines[(statement.end_lineno or 1) - 1].partition("# → ")[2].strip()
-        if isinstance(statement, ast.Expr) and marked:
-            value = eval(compile(ast.Expression(statement.value), "README.md", "eval"), scope)
-            assert str(value) == marked
-            seen += 1
-        else:
-            exec(compile(ast.Module([statement], []), "README.md", "exec"), scope)
-    assert seen == code.count("# → ") > 0
+    run_example(code)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
 import pytest
 
 from lexorder.optimizers.models import GOALS, MEASURES, MODELS
-from tests.docs.consoles import ROOT
+from tests.docs.consoles import ROOT, run_example
 
 PAGE = (ROOT / "docs" / "rebalancing.md").read_text(encoding="utf-8")
 ROWS = {m[1]: m[0] for m in re.finditer(r"^\| `(\w+)`.*\|$", PAGE, re.M) if m[1] != "model"}
@@ -42,13 +41,4 @@ def test_every_code_of_a_refusal_is_on_the_page(file):
 def test_the_python_example_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-    scope, seen, lines = dict[str, object](), 0, code.splitlines()
-    for statement in ast.parse(code).body:
-        marked = lines[(statement.end_lineno or 1) - 1].partition("# → ")[2].strip()
-        if isinstance(statement, ast.Expr) and marked:
-            value = eval(compile(ast.Expression(statement.value), "rebalancing.md", "eval"), scope)
-            assert str(value) == marked
-            seen += 1
-        else:
-            exec(compile(ast.Module([statement], []), "rebalancing.md", "exec"), scope)
-    assert seen == code.count("# → ") > 0
+    run_example(code)

@@ -163,15 +163,8 @@ def test_a_copy_of_a_file_that_is_gone_fails_the_next_commit(on_disk, path):
     copies.close()
 
 
-def test_a_sync_of_the_database_that_fails_fails_the_next_commit(on_disk, monkeypatch):
-    monkeypatch.setattr(checkpoints, "RECORDS", 5)
-    fill(on_disk, 1)
-
-    def failing(_file):
-        raise OSError(errno.EIO, "the disk is gone")
-
-    monkeypatch.setattr(os, "fsync", failing)
-    write(on_disk, 5)
+def fails_its_next_commit(on_disk):
+    """Once the thread beside the writer has ended, the next record is not durable and its writer is told so."""
     copies = copies_of(on_disk)
     assert copies._thread is not None
     copies._thread.join(WAIT_S)
@@ -181,6 +174,18 @@ def test_a_sync_of_the_database_that_fails_fails_the_next_commit(on_disk, monkey
         on_disk.wait(record.seq, WAIT_S)
     assert found.value.code == "ledger-unknown"
     assert told.durable == []
+
+
+def test_a_sync_of_the_database_that_fails_fails_the_next_commit(on_disk, monkeypatch):
+    monkeypatch.setattr(checkpoints, "RECORDS", 5)
+    fill(on_disk, 1)
+
+    def failing(_file):
+        raise OSError(errno.EIO, "the disk is gone")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    write(on_disk, 5)
+    fails_its_next_commit(on_disk)
     monkeypatch.undo()
     on_disk.recover()
     assert len(list(on_disk.read())) == on_disk.committed >= 5
@@ -219,12 +224,4 @@ def test_a_defect_beside_the_writer_fails_the_next_commit_too(on_disk, path, mon
     monkeypatch.setattr(checkpoints, "open_file", defective)
     monkeypatch.setattr(checkpoints, "RECORDS", 1)
     write(on_disk, 1)
-    copies = copies_of(on_disk)
-    assert copies._thread is not None
-    copies._thread.join(WAIT_S)
-    told = Told()
-    record = append(on_disk, told, "R")
-    with pytest.raises(LedgerError) as found:
-        on_disk.wait(record.seq, WAIT_S)
-    assert found.value.code == "ledger-unknown"
-    assert told.durable == []
+    fails_its_next_commit(on_disk)
