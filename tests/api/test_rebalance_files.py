@@ -24,7 +24,9 @@ GOOD = {
     "reference.csv": "symbol,issuer,sector\nACME,ACME,Left\nBETA,BETA,Right\n",
     "signals.csv": "symbol,expected_return,confidence\nACME,0.05,0.9\nBETA,-0.01,0.9\n",
 }
-SHARED = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture

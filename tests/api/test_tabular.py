@@ -20,7 +20,9 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), min_s
     lambda text: text == text.strip()
 )
 NAMES = st.lists(CELLS, min_size=1, max_size=4, unique=True)
-SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @st.composite

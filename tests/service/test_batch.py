@@ -47,7 +47,9 @@ def working(house):
 
 
 LISTS = st.lists(ORDERS, min_size=1, max_size=9)
-QUIET = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @QUIET

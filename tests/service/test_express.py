@@ -272,7 +272,9 @@ def requests(draw: st.DrawFn) -> Drawn:
 SIDES = st.sampled_from(["buy", "sell"])
 
 
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(requests(), st.integers(1, 3))
 def test_whatever_order_case_or_packets_a_request_comes_in(pair: Pair, drawn: Drawn, times: int):
     """The same requests, several in a row on one connection, cut anywhere."""

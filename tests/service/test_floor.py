@@ -31,7 +31,9 @@ def answers(floor):
     return [decision_bytes(floor.decide((probe,))) for probe in PROBES]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=days())
 def test_a_floor_of_the_ledger_alone_is_the_one_that_wrote_it(shared, steps):
     begin(shared)

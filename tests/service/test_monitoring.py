@@ -456,7 +456,9 @@ def opened(house: House) -> set[tuple[str, str, str]]:
     return {(account, *key) for account, of in house.service.floor.breaches.of.items() for key in of}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(stepping.days(8))
 def test_after_any_day_what_is_open_is_what_judging_everything_finds(shared, steps):
     stepping.begin(shared)

@@ -44,7 +44,9 @@ def here(house):
     return house.service.ledger.size
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=days())
 def test_every_decision_of_a_day_comes_out_the_same(shared, steps):
     start = here(shared)
