@@ -15,6 +15,7 @@ from typing import Any
 
 from lexorder.engine import literals
 from lexorder.engine.errors import UsageError
+from lexorder.engine.units import RATIO
 from lexorder.optimizers.models import Model
 
 AVERSION = 5.0
@@ -64,8 +65,10 @@ class Chosen:
 
 def _share(name: str, text: str | None) -> Fraction | None:
     """A share as it was written, such as `0.95` or `95%`. Raises UsageError."""
-    found = None if text is None else literals.number(text)
-    if text is not None and found is None:
+    if text is None:
+        return None
+    found = literals.told(text, RATIO)
+    if not isinstance(found, Fraction):
         option = name.replace("_", "-")
         raise UsageError("bad-setting", f"--{option} is a share such as 0.95 or 95%")
     return found

@@ -37,6 +37,7 @@ from lexorder.engine.facts import load_snapshot
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.quantity import exact
 from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.units import MONEY
 from lexorder.optimizers.signals import CONTRADICTS, contradiction
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 CASH = "CASH"
 PLAIN_VOLATILITY = 0.02
 """Assumed volatility a period where no history is given; names are then taken as independent."""
+CELL_MAX = 10**12
+"""Prices and returns stay below it."""
 HISTORY_MAX = 504
 """Periods of a price history that enter the risk model."""
 
@@ -78,7 +81,7 @@ def read(paths: Paths, vocabulary: Vocabulary, time: str, *, account: str, trade
     signals = _signals(paths.signals)
     instruments, market = _instruments(prices, reference, book.account, time)
     _priced(book, instruments)
-    _net_asset_value(book, instruments)
+    _net_asset_value(book, instruments, prices.table)
     name = str(book.account["id"])
     document = {
         "time": time,
@@ -161,17 +164,18 @@ def _priced(book: _Book, instruments: list[dict[str, Any]]) -> None:
             raise SnapshotError("no-price", book.positions.place(n, "symbol"), "has no price in the prices file")
 
 
-def _net_asset_value(book: _Book, instruments: list[dict[str, Any]]) -> None:
+def _net_asset_value(book: _Book, instruments: list[dict[str, Any]], prices: Table) -> None:
     """Fill in what follows from holdings, marks and cash, where it is not given."""
     if "nav" not in book.account:
-        marks = {str(i["symbol"]): i for i in instruments}
+        marks = {str(i["symbol"]): (i, prices.place(n, "mark")) for n, i in enumerate(instruments)}
         total = _number(book.account["cash"], f"{book.positions.file}: cash")
         for n, row in enumerate(book.positions.rows):
             place = book.positions.place(n, "quantity")
-            if marks[str(row["symbol"])].get("currency") != book.account["currency"]:
+            priced, source = marks[str(row["symbol"])]
+            if priced.get("currency") != book.account["currency"]:
                 raise SnapshotError("missing-fact", place, "is in another currency: give the account's `nav`")
             quantity = row.get("quantity", row.get("before.quantity"))
-            total += _number(quantity, place) * _number(marks[str(row["symbol"])]["mark"], place)
+            total += _number(quantity, place) * _number(priced["mark"], source)
         book.account["nav"] = exact(total)
     book.account.setdefault("buying_power", book.account["cash"])
     for name in ("total_assets", "equity", "start_of_day_nav", "peak_nav"):
@@ -179,9 +183,7 @@ def _net_asset_value(book: _Book, instruments: list[dict[str, Any]]) -> None:
 
 
 def _number(raw: Any, place: str) -> Fraction:
-    from lexorder.engine.units import BARE
-
-    found = literals.value(str(raw), BARE)
+    found = literals.told(str(raw), MONEY)
     if not isinstance(found, Fraction):
         raise SnapshotError("bad-value", place, "is not a decimal number, such as `1250.25`")
     return found
@@ -316,10 +318,8 @@ def _in_order(table: Table) -> None:
 
 
 def _cell(raw: Any, place: str, what: str, *, positive: bool) -> float:
-    try:
-        number = float(raw)
-    except (TypeError, ValueError):
-        raise SnapshotError("bad-value", place, f"is not a {what}") from None
-    if not -1e12 < number < 1e12 or (positive and number <= 0):
-        raise SnapshotError("bad-value", place, f"is not a {what}")
-    return number
+    """A number for the risk model, written like an amount: `1e5`, `1_000` and `5%` are none."""
+    found = literals.told(str(raw), MONEY)
+    if not isinstance(found, Fraction) or not abs(found) < CELL_MAX or (positive and found <= 0):
+        raise SnapshotError("bad-value", place, f"is not a {what} written as a decimal")
+    return float(found)

@@ -19,6 +19,7 @@ from lexorder.engine import literals
 from lexorder.engine.codes import nearest_name
 from lexorder.engine.errors import SnapshotError, shown
 from lexorder.engine.quantity import exact
+from lexorder.engine.units import RATIO
 
 COLUMNS = ("symbol", "weight")
 
@@ -46,8 +47,8 @@ def target_weights(file: Path, symbols: Collection[str]) -> dict[str, Fraction]:
 
 def _weight(table: Table, n: int) -> Fraction:
     """The weight in a row. Raises SnapshotError."""
-    found = literals.number(str(table.rows[n].get("weight", "")))
-    if found is None or abs(found) > 1:
+    found = literals.told(str(table.rows[n].get("weight", "")), RATIO)
+    if not isinstance(found, Fraction) or abs(found) > 1:
         raise SnapshotError(
             "bad-targets", table.place(n, "weight"), "is not a share of NAV from -1 to 1, such as 0.05 or 5%"
         )

@@ -23,6 +23,7 @@ from lexorder.engine import literals
 from lexorder.engine.errors import SnapshotError, shown
 from lexorder.engine.quantity import exact, fits_scale
 from lexorder.engine.rule import Facts
+from lexorder.engine.units import RATIO
 
 SECTION = "constituents"
 KEYS = ("fund", "issuer", "symbol", "weight")
@@ -135,8 +136,8 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
 
 def _weight(row: Mapping[str, Any], where: str) -> Fraction:
     written = row.get("weight")
-    found = literals.number(written) if isinstance(written, str) else None
-    if found is None:
+    found = literals.told(written, RATIO) if isinstance(written, str) else None
+    if not isinstance(found, Fraction):
         raise SnapshotError("bad-value", f"{where}.weight", "is not a share written as text, such as `0.05` or `5%`")
     if not 0 <= found <= WEIGHT_MAX:
         raise SnapshotError("out-of-bounds", f"{where}.weight", f"is outside 0 to {exact(WEIGHT_MAX)}")

@@ -108,9 +108,7 @@ def fact(declared: Name, raw: Any, where: str) -> Value:
         raise SnapshotError(
             "bad-value", where, "must be text or a whole number, never a float: amounts are decimal text"
         )
-    value = literals.value(raw, declared.unit)
-    if value is None and declared.unit.kind is Kind.DURATION:
-        value = literals.number(raw)  # seconds, the way `plain` writes them
+    value = literals.told(raw, declared.unit)
     if value is None:
         raise SnapshotError("bad-value", where, f"{shown(raw)} is not {_expected(declared)}")
     if isinstance(value, Fraction):

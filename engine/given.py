@@ -15,7 +15,8 @@ from fractions import Fraction
 from typing import Any
 
 from lexorder.engine.errors import SnapshotError, shown
-from lexorder.engine.facts import BESIDE, SECTIONS, SINGLES, load_order, load_snapshot, plain
+from lexorder.engine.facts import ALIASES, BESIDE, SECTIONS, SINGLES, load_order, load_snapshot, plain
+from lexorder.engine.literals import ungrouped
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.render import duration_text
 from lexorder.engine.rule import Facts, Phase, Rule
@@ -60,7 +61,7 @@ class _Maker:
         self.vocabulary = vocabulary
         self.rule = rule
         self.rows = {entity: self.listed(given, entity) for entity in (*SECTIONS.values(), "order")}
-        self.single = {name: _mapping(given.get(name, {}), name) for name in SINGLES}
+        self.single = {name: self.authored(name, given.get(name, {})) for name in SINGLES}
         self.beside = {name: given[name] for name in BESIDE if name in given}
         self.refuse_unknown(given)
         self.add_missing()
@@ -76,7 +77,17 @@ class _Maker:
         if many is not None and not isinstance(many, list):
             raise SnapshotError("wrong-shape", section, "must be a list")
         rows = many if isinstance(many, list) else [one] if one is not None else []
-        return [dict(_mapping(row, entity)) for row in rows]
+        return [self.authored(entity, row) for row in rows]
+
+    def authored(self, entity: str, row: object) -> Record:
+        """A row whose numbers may be written as authors write them, `100_000`, as data writes them."""
+        found = dict(_mapping(row, entity))
+        for short, written in found.items():
+            if isinstance(written, str):
+                name = f"{entity}.{short}"
+                declared = self.vocabulary.name(ALIASES.get(name, name))
+                found[short] = ungrouped(written, declared.unit if declared else None)
+        return found
 
     def refuse_unknown(self, given: Mapping[str, object]) -> None:
         known = {*SECTIONS, *SECTIONS.values(), *SINGLES, *BESIDE, "order", "orders"}

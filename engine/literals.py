@@ -2,8 +2,9 @@
 
 In: text. Out: Fractions (durations in seconds), dates, times, aware datetimes; None where the text is not one.
 Guaranteed: exact, no float on the way; at most 40 digits, so no text can cost much. Refused: nothing raises
-here; callers word the error, because only they know where the text stands.
-Before: nothing. After: `parse.py`, `vocabulary.py`, `rulebook.py`, `examples.py`.
+here; callers word the error, because only they know where the text stands. Two ways to write a number: as data
+(`told`: digits, a point, a sign in front, `%` for a ratio), and as an author of rules, who may group digits as well
+(`value`: `25_000`). Before: nothing. After: `parse.py`, `vocabulary.py`, `rulebook.py`, `examples.py`, `facts.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ DIGITS_MAX = 40
 """Digits in one number."""
 
 _NUMBER = re.compile(r"(-?)((?:0|[1-9][0-9]*(?:_[0-9]+)*))(?:\.([0-9]+(?:_[0-9]+)*))?(%?)\Z")
-_DURATION = re.compile(r"(.*[0-9])\s*([A-Za-z]+)\Z", re.DOTALL)
+_DURATION = re.compile(r"(.*[0-9])[ ]*([A-Za-z]+)\Z", re.DOTALL)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?\Z")
 
@@ -93,8 +94,31 @@ def truth(text: str) -> bool | None:
     return {"true": True, "false": False}.get(text)
 
 
+def told(text: str, unit: Unit) -> Value | None:
+    """The value of a fact as data tells it: as `value` reads it, but `1_000` is none, and `5%` is a ratio alone.
+
+    A duration may be a plain number: seconds, the way they are written out.
+    """
+    if unit.kind is Kind.NUMBER:
+        return None if "_" in text or ("%" in text and not unit.is_ratio) else number(text)
+    if unit.kind is Kind.DURATION:
+        return None if "_" in text or "%" in text else _first(duration(text), number(text))
+    return value(text, unit)
+
+
+def _first(one: Fraction | None, other: Fraction | None) -> Fraction | None:
+    return other if one is None else one
+
+
+def ungrouped(text: str, unit: Unit | None) -> str:
+    """An author's `25_000` as data writes it; any other text, and that of another kind of fact, as it is."""
+    if unit is not None and unit.kind not in (Kind.NUMBER, Kind.DURATION):
+        return text
+    return text if number(text) is None and duration(text) is None else text.replace("_", "")
+
+
 def value(text: str, unit: Unit) -> Value | None:
-    """The value of a given fact written as text, by its type; None when it does not fit the type.
+    """The value of a fact as an author of rules writes it, by its type; None when it does not fit the type.
 
     Sets are not read here: they are YAML lists.
     """

@@ -50,6 +50,11 @@ class Unit:
         """Exponents of (account money, local money, shares)."""
         return (self.account_money, self.local_money, self.shares)
 
+    @property
+    def is_ratio(self) -> bool:
+        """Whether a percentage is a value of this unit: a number of nothing that may have decimals."""
+        return self.kind is Kind.NUMBER and self.dimensions == (0, 0, 0) and not self.whole
+
     def times(self, other: Unit, sign: int = 1) -> Unit:
         """Unit of a product (sign 1) or a quotient (sign -1) of two NUMBER units."""
         return Unit(

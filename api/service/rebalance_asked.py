@@ -19,14 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_worker import Task
+from lexorder.engine import literals
 from lexorder.engine.errors import UsageError
 from lexorder.engine.rulebook import RuleBook
 from lexorder.engine.snapshot import Snapshot
+from lexorder.engine.units import RATIO
 from lexorder.optimizers.models import GOALS, MEASURES, MODELS, NATIVE, Model
 
-NUMBER = r"^\d{1,9}(\.\d{1,12})?$"
-WEIGHT = r"^-?[01](\.\d{1,18})?$"
-SIGNED = re.compile(r"-?\d{1,6}(\.\d{1,18})?")
+NUMBER = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?$"
+SHARE = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?%?$"
+WEIGHT = r"^-?(0|[1-9][0-9]{0,2})(\.[0-9]{1,18})?%?$"
+SIGNED = re.compile(r"-?(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{1,18})?")
+"""Decimals as everywhere (`literals.told`), within wide bounds; not `\\d`, which has the digits of every alphabet."""
 
 
 class Aims(BaseModel):
@@ -63,8 +67,8 @@ class Asked(BaseModel):
     model: Annotated[str, Field(max_length=64, json_schema_extra={"enum": list(MODELS)})] = NATIVE
     risk_measure: Annotated[str | None, Field(max_length=64, json_schema_extra={"enum": [*MEASURES, None]})] = None
     goal: Annotated[str | None, Field(max_length=64, json_schema_extra={"enum": [*GOALS, None]})] = None
-    invested: Annotated[str | None, Field(pattern=NUMBER)] = None
-    max_weight: Annotated[str | None, Field(pattern=NUMBER)] = None
+    invested: Annotated[str | None, Field(pattern=SHARE)] = None
+    max_weight: Annotated[str | None, Field(pattern=SHARE)] = None
     targets: Annotated[dict[str, Annotated[str, Field(pattern=WEIGHT)]] | None, Field(max_length=3000)] = None
     aims: Aims = Aims()
     returns: Returns | None = None
@@ -94,10 +98,17 @@ def _model(asked: Asked) -> Model:
         asked.model,
         risk_measure=asked.risk_measure,
         goal=asked.goal,
-        invested=None if asked.invested is None else Fraction(asked.invested),
-        max_weight=None if asked.max_weight is None else Fraction(asked.max_weight),
-        targets=None if asked.targets is None else {s: Fraction(w) for s, w in asked.targets.items()},
+        invested=None if asked.invested is None else _share(asked.invested),
+        max_weight=None if asked.max_weight is None else _share(asked.max_weight),
+        targets=None if asked.targets is None else {s: _share(w) for s, w in asked.targets.items()},
     )
+
+
+def _share(text: str) -> Fraction:
+    """What a pattern above has let through, as everywhere else."""
+    found = literals.told(text, RATIO)
+    assert isinstance(found, Fraction)
+    return found
 
 
 def _columns(returns: Returns | None) -> tuple[list[str], list[list[str]]] | None:

@@ -37,7 +37,7 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_
 Words = Annotated[str, Field(max_length=500)]
 Expression = Annotated[str, Field(min_length=1, max_length=2000)]
 Read = Annotated[int | None, Query(ge=1, description="the version that was read; another one is refused")]
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 
 
 class Value(BaseModel):
@@ -293,6 +293,7 @@ class _Desk:
         accounts = visible(who, set(asked.accounts) if asked.accounts is not None else snapshot.accounts)
         if not snapshot.accounts.keys() >= set(accounts):  # an account left out would look like one within its limits
             raise Problem(404, "unknown-account", "Not all of these accounts are known here.")
+        accounts = [account for account in accounts if self.service.owns(account)]  # the others' orders they know
 
         def measured() -> tuple[str, list[Use]]:
             rule = floor.limits.lint(identifier, limit.body).rule(rule_id(identifier), today(snapshot))

@@ -25,6 +25,7 @@ from lexorder.engine.expert.clipslib import ffi, lib, remove_function
 from lexorder.engine.expert.clp import FUNCTIONS, Checker, read, refuse
 from lexorder.engine.expert.session import INT64_MAX, Builder, Session
 from lexorder.engine.facts import fact
+from lexorder.engine.literals import ungrouped
 from lexorder.engine.names import Name, Vocabulary
 from lexorder.engine.rule import Facts, Severity
 from lexorder.engine.source import Mapping as MappingNode
@@ -128,11 +129,12 @@ def _fact(key: Scalar, given: Scalar, vocabulary: Vocabulary) -> str:
     if declared is None:
         near = nearest_name(key.text, vocabulary.names)
         refuse("expert-sidecar", f"{shown(key.text)} is no name of the vocabulary", key.span, near)
+    text = ungrouped(given.text, declared.unit)
     try:
-        fact(declared, given.text, key.text)
+        fact(declared, text, key.text)
     except SnapshotError as error:
         refuse("expert-sidecar", error.message, given.span)
-    return given.text
+    return text
 
 
 # ---- the engine's templates ------------------------------------------------------------------------

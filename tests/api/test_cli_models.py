@@ -130,6 +130,7 @@ def test_models_that_weigh_no_returns_do_without_signals(folder, model):
         (["--model", "risk_parity", "--invested", "1.01"], "rs", "bad-setting", "at most 1"),
         (["--model", "risk_parity", "--invested", "0"], "rs", "bad-setting", "above 0"),
         (["--model", "risk_parity", "--invested", "most"], "rs", "bad-setting", "--invested"),
+        (["--model", "risk_parity", "--invested", "0.9_5"], "rs", "bad-setting", "--invested"),
         (["--model", "mean_risk", "--max-weight", "1/3"], "rs", "bad-setting", "--max-weight"),
         (["--model", "mean_risk", "--max-weight", "0.3"], "rs", "bad-setting", "3 names of at most 0.3"),
         (["--model", "risk_parity"], "s", "returns-needed", "price history"),
@@ -138,7 +139,7 @@ def test_models_that_weigh_no_returns_do_without_signals(folder, model):
         (["--model", "mean_risk", "--goal", "Sharpe"], "r", "signals-needed", "--signals"),
         ([], "r", "signals-needed", "mean_variance needs --signals"),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_a_mistake_is_told_by_code_with_what_was_expected_and_nothing_is_written(folder, options, kept, code, words):
     options = [str(folder / o) if o.endswith(".csv") else o for o in options]

@@ -162,6 +162,29 @@ def test_a_price_that_is_none_is_told_by_its_cell(folder: Path, cell: str):
         taken(folder)
 
 
+ODD = ["1_000", "1e3", "1E3", "+10", " .5", "5.", "007", "0x10", "\uff11\uff10", "5%", "NaN", "1/2", "10 USD"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("portfolio.csv", "symbol,quantity\nACME,{}\nCASH,950\n"),
+        ("portfolio.csv", "symbol,quantity\nACME,5\nCASH,{}\n"),
+        ("prices.csv", "symbol,mark\nACME,{}\nBETA,10\n"),
+        ("prices.csv", "date,ACME,BETA\n2026-06-10,10,{}\n2026-06-11,10,10\n"),
+        ("prices.csv", "date,ACME,BETA\n2026-06-10,10,10\n2026-06-11,10,{}\n"),
+        ("returns.csv", "date,ACME,BETA\n2026-06-11,0.01,{}\n2026-06-12,-0.5,0.25\n"),
+    ],
+)
+def test_a_number_is_written_as_everywhere(folder: Path, file: str, text: str, odd: str):
+    (folder / file).write_text(text.format(odd), "utf-8")
+    with pytest.raises(SnapshotError) as refused:
+        taken(folder, **({"returns": file} if file == "returns.csv" else {}))
+    assert refused.value.code == "bad-value"
+    assert file in refused.value.message
+
+
 def test_a_mark_that_is_too_fine_is_told_in_the_last_row_of_its_history(folder: Path):
     history(folder, [("2026-06-11", "10", "10"), ("2026-06-12", "10", "10.00001")])
     with pytest.raises(SnapshotError, match=r"prices\.csv: row 3"):

@@ -45,6 +45,8 @@ BAD = [
     ("symbol,weight\nACME,0.1\nBETA,1e-2\n", "bad-targets", "row 3, column `weight`"),
     ("symbol,weight\nACME,\n", "bad-targets", "row 2"),
     ("symbol,weight\nACME,nan\n", "bad-targets", "row 2"),
+    ("symbol,weight\nACME,0.0_5\n", "bad-targets", "row 2"),
+    ("symbol,weight\nACME,\uff11%\n", "bad-targets", "row 2"),
     ("symbol,weight\nACME,1.000001\n", "bad-targets", "from -1 to 1"),
     ("symbol,weight\nACME,5\n", "bad-targets", "such as 0.05 or 5%"),
     ("symbol,weight\nACME,0.1\nACME,0.2\n", "listed-twice", "row 3, column `symbol`"),

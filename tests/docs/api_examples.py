@@ -15,7 +15,8 @@ OVERVIEW = """\
 page is made by running every command below against a service (`python -m tests.docs.api_page > docs/api.md`), and a test runs them again.
 `…` stands for what differs from run to run, or for the rest of a long line.
 
-* **Amounts are decimal strings**, in both directions: `"100.25"`, never `100.25`.
+* **Amounts are decimal strings**, in both directions: `"100.25"`, never `100.25`. There is [one way to write them](snapshot.md); `"1_000"`, `"1e3"` or
+  `"+1"` are `bad-value` at every address.
 * **Keys**: `Authorization: Bearer lx_…`. Roles and who may do what: [security](security.md). In the examples `$ADMIN`, `$RISK`, `$SECOND` and
   `$TRADER` are such headers, of four people; `$JSON` is `Content-Type: application/json`.
 * **Refusals** are problem documents (RFC 9457, `application/problem+json`) with a stable `code` ([all codes](codes.md)); nothing that was sent is

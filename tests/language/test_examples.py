@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from fractions import Fraction
 
 import pytest
 
@@ -62,6 +63,19 @@ def test_what_is_given_holds():
     assert here.snapshot.accounts["ACC-1"]["account.nav"] == 5
     assert set(here.snapshot.instruments) == {"BETA"}
     assert here.snapshot.traders["T-1"]["trader.role"] == "admin"
+
+
+def test_numbers_of_an_example_are_written_as_in_a_rule():
+    here = made(
+        {"account": {"nav": "2_500_000"}, "order": {"quantity": "1_000", "id": "1_000"}, "firm": {"collar": "1_0%"}}
+    )
+    assert here.snapshot.accounts["ACC-1"]["account.nav"] == 2_500_000
+    assert here.orders[0]["order.quantity"] == 1000
+    assert here.orders[0]["order.id"] == "1_000", "a name is no number"
+    assert here.snapshot.single["firm.collar"] == Fraction(1, 10)
+    position = made({"position": {"symbol": "ACME", "quantity": "1_000", "price": "1_250.5"}}).snapshot
+    assert position.positions["ACC-1"]["ACME"]["position.before.quantity"] == 1000
+    assert position.instruments["ACME"]["instrument.mark"] == Fraction("1250.5")
 
 
 def test_an_instrument_for_every_symbol_mentioned():

@@ -155,3 +155,43 @@ def test_values_by_type():
     assert literals.value("5%", UNITS["ratio"]) == Fraction(1, 20)
     assert literals.value("x", UNITS["set"]) is None
     assert literals.value("true", UNITS["bool"]) is True
+
+
+# ---- as data tells it, and as an author writes it --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["15 min", "15min", "15  min", "0 s", "900", "0", "0.25"])
+def test_a_duration_in_data_has_its_unit_or_is_seconds(text):
+    assert literals.told(text, UNITS["duration"]) in {0, 900, Fraction(1, 4)}
+
+
+@pytest.mark.parametrize(
+    "text", ["1_5 min", "5%", "15\tmin", "15\nmin", "15\u00a0min", "15 minutes", "+15 s", ".5 s", "1e3"]
+)
+def test_other_durations_are_none(text):
+    assert literals.told(text, UNITS["duration"]) is None
+
+
+@pytest.mark.parametrize("text", ["1_000", "-1_000.5", "1.000_1", "1_000%", "1_000 s"])
+def test_only_an_author_groups_digits(text):
+    for unit in (UNITS["ratio"], UNITS["duration"]):
+        assert literals.told(text, unit) is None
+        written = literals.ungrouped(text, unit)
+        assert "_" not in written
+        assert literals.value(written, unit) == literals.value(text, unit)
+
+
+@pytest.mark.parametrize("text", ["_1", "1_", "1__0", "A_1", "1_000 shares", "2026-06-04", ""])
+def test_what_is_no_number_stays_as_it_is(text):
+    assert literals.ungrouped(text, UNITS["shares"]) == text
+
+
+@pytest.mark.parametrize("unit", ["text", "date", "bool", "set"])
+def test_a_text_that_looks_like_a_number_stays_as_it_is(unit):
+    assert literals.ungrouped("1_000", UNITS[unit]) == "1_000"
+
+
+def test_texts_and_dates_are_told_as_they_are_written():
+    assert literals.told("1_000", UNITS["text"]) == "1_000"
+    assert literals.told("2026-06-04", UNITS["date"]) == date(2026, 6, 4)
+    assert literals.told("true", UNITS["bool"]) is True
