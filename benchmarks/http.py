@@ -18,7 +18,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ import httpx
 
 from benchmarks import desk as world
 from lexorder.engine.desk import shipped_rules
+from tests.ports import free_port
 
 HERE = Path(__file__).resolve().parent
 ACCOUNTS = 1_000
@@ -88,13 +88,6 @@ class Target:
     key: str
     marks: tuple[str, ...]
     folder: Path
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -24,9 +24,10 @@ from typing import Any
 import httpx
 
 from benchmarks import desk as world
-from benchmarks.http import ACCOUNTS, free_port, running, thirty
+from benchmarks.http import ACCOUNTS, running, thirty
 from lexorder.engine.ledger.ledger import Ledger
 from tests.faults.switching import Caller, Seen, Switched, approved_in_a_halt, ask, switch
+from tests.ports import free_port
 
 RESULT = Path(__file__).resolve().parent / "results" / "kill-switch.json"
 CONNECTIONS = 32

@@ -32,8 +32,9 @@ from typing import Any
 import httpx
 
 from benchmarks import desk as world
-from benchmarks.http import ACCOUNTS, BARE, CHECK, Target, free_port, running, thirty, wrk
+from benchmarks.http import ACCOUNTS, BARE, CHECK, Target, running, thirty, wrk
 from tests.faults.served import children_of, memory_of
+from tests.ports import free_port
 
 RESULT = Path(__file__).resolve().parent / "results" / "soak.json"
 PARTS = 10

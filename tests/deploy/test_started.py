@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from lexorder.api.service.metric_families import FAMILIES
 from lexorder.api.service.settings import PREFIX
 from tests.deploy.test_container import rests, stages, started
 from tests.deploy.test_settings import given_by_containerfile
+from tests.ports import free_port
 
 WAIT_S = 180
 """Only a start that hangs takes as long, also on a busy machine with two cores."""
@@ -22,9 +22,7 @@ WAIT_S = 180
 
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import httpx
 
 from tests.docs.api_examples import OVERVIEW, SECTIONS
 from tests.docs.consoles import ROOT
+from tests.ports import free_port
 
 LONGEST = 300
 PEOPLE = {"RISK": "risk_officer", "SECOND": "risk_officer", "TRADER": "senior_trader"}
@@ -57,10 +57,8 @@ def steady(text: str) -> str:
 @contextlib.contextmanager
 def service() -> Iterator[dict[str, str]]:
     """A service with four people; the variables of the examples."""
-    with tempfile.TemporaryDirectory() as name, socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
-        door.close()
+    with tempfile.TemporaryDirectory() as name:
+        port = free_port()
         data = Path(name) / "data"
         settings = {
             **os.environ,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from tests.docs.consoles import ROOT
+from tests.ports import free_port
 
 BLOCK = re.compile(r"^```shell-session\n(.*?)^```", re.M | re.S)
 START = "lexorder serve --port 8000 --data-dir desk-data &"
@@ -39,9 +39,7 @@ def _pattern(said: str) -> str:
 @pytest.fixture
 def served(tmp_path: Path):
     """The service of the first line, on a free port: its address and data folder."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
+    port = free_port()
     data = tmp_path / "desk-data"
     command = [str(Path(sys.executable).parent / "lexorder"), "serve", "--port", str(port), "--data-dir", str(data)]
     with (tmp_path / "log").open("wb") as log:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import httpx
 from lexorder.engine.ledger.ledger import Ledger
 from lexorder.engine.ledger.record import Record
 from tests.faults.forking import Child, Forge
+from tests.ports import free_port
 from tests.service.house import RULES
 from tests.worlds import order, world
 
@@ -41,13 +41,6 @@ def until(true: Callable[[], Any], seconds: float = PATIENCE_S, pause: float = 0
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(pause)
     return found
-
-
-def free_port() -> int:
-    """A port nobody listens on, and some above it."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
 
 
 class Served:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from pg8000 import dbapi
+
+from tests.ports import free_port
 
 USER = "lexorder"
 UNPRIVILEGED = ("postgres", "nobody")
@@ -54,7 +55,7 @@ class Server:
     def start(self) -> None:
         """Start, on a port that was free a moment ago; the first start chooses it."""
         if not self.port:
-            self.port = _free_port()
+            self.port = free_port()
         options = (
             f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories= -c shared_buffers=16MB"
         )
@@ -161,9 +162,3 @@ def _unprivileged() -> pwd.struct_passwd | None:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
     return next(known[name] for name in UNPRIVILEGED if name in known)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -228,14 +228,15 @@ def test_a_ledger_can_be_verified_while_it_is_written(url, opened):
     try:
         database = Database(url, read_only=True)
         results = [audit.audit(database, 0, [], None) for _ in range(8)]
+        while results[-1].size == 300:  # the writer has not had its turn yet
+            results.append(audit.audit(database, 0, [], None))
         database.close()
     finally:
         stop.set()
         writer.join()
-    assert [result.findings for result in results] == [()] * 8
+    assert {result.findings for result in results} == {()}
     sizes = [result.size for result in results]
     assert sizes == sorted(sizes)
-    assert sizes[-1] > 300
 
 
 def test_a_reader_does_not_keep_the_service_from_its_start(place, opened):

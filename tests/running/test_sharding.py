@@ -23,7 +23,7 @@ from lexorder.api.client import Client, ServiceError, calls
 from lexorder.api.service.hub import TOPICS
 from lexorder.engine.ledger.ledger import Ledger
 from tests.faults.forking import Forge
-from tests.faults.served import PATIENCE_S, Served, body_of, children_of, free_port, furniture, until
+from tests.faults.served import PATIENCE_S, Served, body_of, children_of, furniture, until
 from tests.running.conftest import PII_KEY
 from tests.worlds import order, position
 
@@ -89,8 +89,6 @@ class Pair(Served):
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, forge: Forge) -> Iterator[Pair]:
     made = Pair(tmp_path_factory.mktemp("pair"), forge, workers=2, pii_key=PII_KEY)
-    while made.port + 2 > 65_535:
-        made.port = free_port()
     with made:
         made.fresh()
         yield made

@@ -12,6 +12,7 @@ from lexorder.api.service import serving
 from lexorder.api.service.settings import Settings
 from lexorder.engine.errors import UsageError
 from tests.api.commands import command
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_an_address_that_is_not_this_machine_s(tmp_path: Path, host: str) -> Non
 
 
 def test_a_port_that_was_just_left_may_be_taken(tmp_path: Path) -> None:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as door, socket.create_connection(("127.0.0.1", port)):
+        door.accept()[0].close()  # who closes first keeps the port from those who do not ask for it
     serving._free(Settings(data_dir=tmp_path / "data", port=port))
