@@ -7,8 +7,9 @@ quantities bought are rounded down to whole lots and quantities sold up, so that
 there is and what is left is never more than was aimed at. Refused: MissingFactError when a fact is absent.
 
 Source of day trading buying power: FINRA Rule 4210(f)(8)(B)(iii) and (f)(8)(A), NASD Rule 2520 since 2001-09-28:
-equity at the close of the previous business day less the maintenance requirement, four times for equity securities.
-It never rises during the day. Before: `maintenance.py`, `day_trades.py`. After: rules in `regulatory/` and `firm/`.
+equity at the close of the previous business day less the maintenance requirement, four times for equity securities; a
+leveraged fund takes its leverage times as much of it, since 2010-04-30 (Regulatory Notices 09-53 and 09-65). It never
+rises during the day. Before: `maintenance.py`, `day_trades.py`. After: rules in `regulatory/` and `firm/`.
 """
 
 from __future__ import annotations
@@ -63,12 +64,16 @@ def day_trading_buying_power(seen: Projection, account: Subject) -> Value:
 
 @measure("account.day_trade_cost")
 def day_trade_cost(seen: Projection, _account: Subject) -> Value:
-    """What the shares day traded today cost to open (short sales: their proceeds), all day trades added up."""
+    """What the shares day traded today cost to open (short sales: their proceeds), all day trades added up.
+
+    A leveraged fund takes as many times its cost as its share of margin is that of other securities, at most all.
+    """
     today = reading.today(seen)
     total = NONE
     for (day, symbol), fills in by_day(seen).items():
         if day == today:
-            rate = reading.number(seen, reading.instrument_of(seen, symbol), "instrument.fx")
+            instrument = reading.instrument_of(seen, symbol)
+            rate = reading.number(seen, instrument, "instrument.fx") * _times(seen, instrument)
             # One name for each execution, so that what was opened is charged at its own price.
             named = [(str(f["fill.id"]), f) for f in fills]
             trips = round_trips(
@@ -78,6 +83,11 @@ def day_trade_cost(seen: Projection, _account: Subject) -> Value:
             prices = {name: _price(f) for name, f in named}
             total += sum((trip.quantity * prices[trip.opened_by] * rate for trip in trips), NONE)
     return maintenance.up(total)
+
+
+def _times(seen: Projection, instrument: Subject) -> Fraction:
+    """How often the cost of a day trade counts: by the leverage of a fund, until its margin is all of its value."""
+    return min(MULTIPLE, reading.number(seen, instrument, "instrument.leverage"))
 
 
 def _price(fill: Facts) -> Fraction:

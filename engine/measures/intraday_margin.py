@@ -32,18 +32,26 @@ FREEZE = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """A security at the start of the day: signed holding, price, share of a long value needed, figures for shorts."""
+    """A security at the start of the day: signed holding, price, share of a long value needed, figures for shorts.
+
+    `leverage` is that of a fund, 1 for any other security.
+    """
 
     overnight: Fraction
     price: Fraction
     long_rate: Fraction
     figures: maintenance.Figures
+    leverage: Fraction = maintenance.WHOLE
 
     def needs(self, quantity: Fraction, price: Fraction) -> Fraction:
         """What `quantity` shares need at `price`."""
         if quantity >= 0:
             return self.long_rate * quantity * price
-        return -quantity * maintenance.short_per_share(self.figures, price)
+        return -quantity * self.short_needs(price)
+
+    def short_needs(self, price: Fraction) -> Fraction:
+        """What a share short needs at `price`."""
+        return maintenance.short_per_share(self.figures, price, self.leverage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ def _most(stock: Stock, deals: Sequence[Deal]) -> Fraction:
     """The most a security can need beyond what it earns, over what is done by then and which deal was the last."""
     done = [stock.needs(stock.overnight, stock.price)]
     for last in deals:
-        short_rate = maintenance.short_per_share(stock.figures, last.price)
+        short_rate = stock.short_needs(last.price)
         done.append(_branch(stock, deals, last, stock.long_rate * last.price))
         if last.short or stock.overnight < 0:
             done.append(_branch(stock, [d for d in deals if d.short or d.quantity > 0], last, -short_rate))
@@ -119,8 +127,9 @@ def _stock(seen: Projection, terms: maintenance.Terms, symbol: str, traded: Sequ
         close = traded[0].price / _rate(seen, symbol)
     if close is None:
         raise MissingFactError("instrument.previous_close", symbol)
-    rate = maintenance.long_rate(terms.figures, terms.house, maintenance.marginable(seen, instrument))
-    return Stock(held, close * _rate(seen, symbol), rate, terms.figures)
+    security = maintenance.security_of(seen, instrument)
+    rate = maintenance.long_rate(terms.figures, terms.house, security.marginable, security.leverage)
+    return Stock(held, close * _rate(seen, symbol), rate, terms.figures, security.leverage)
 
 
 def _rate(seen: Projection, symbol: str) -> Fraction:

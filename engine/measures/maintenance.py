@@ -7,8 +7,9 @@ In: holdings at their marks, cash, the house rate. Out: `account.equity` (where 
 is defined elsewhere, for unpriced holdings, and before the rule was in force.
 
 Source: FINRA Rule 4210(c)(1) to (3), in force 2010-12-02 (SR-FINRA-2010-024); figures explained in Regulatory Notice
-11-16. A security that is not margin eligible has no loan value: 100% of its value. Before: `reading.py`. After:
-`intraday_margin.py`, `buying_power.py`, rules in `regulatory/margin.yaml`.
+11-16. A leveraged exchange-traded fund needs its leverage times the share of its value, at most all of it (Regulatory
+Notice 09-53, in force 2009-12-01). A security that is not margin eligible has no loan value: 100% of its value. Before:
+`reading.py`. After: `intraday_margin.py`, `buying_power.py`, rules in `regulatory/margin.yaml`.
 """
 
 from __future__ import annotations
@@ -66,23 +67,42 @@ def figures_on(day: date) -> Figures:
     return TABLE[place - 1][1]
 
 
-def long_rate(figures: Figures, house: Fraction, marginable: bool) -> Fraction:
-    """The share of its value that a long position needs: the higher of the rule's and the house's, or all of it."""
-    return max(figures.long, house) if marginable else WHOLE
+def long_rate(figures: Figures, house: Fraction, marginable: bool, leverage: Fraction = WHOLE) -> Fraction:
+    """The share of its value that a long position needs: the higher of the rule's and the house's, or all of it.
+
+    `leverage` is that of a fund: the rule's share is multiplied by it and is at most all of the value (09-53).
+    """
+    return max(min(WHOLE, figures.long * leverage), house) if marginable else WHOLE
 
 
-def short_per_share(figures: Figures, price: Fraction) -> Fraction:
-    """Dollars for a share short at `price`: the greater of 2.50 and 100% below 5.00, of 5.00 and 30% from there."""
+def short_per_share(figures: Figures, price: Fraction, leverage: Fraction = WHOLE) -> Fraction:
+    """Dollars for a share short at `price`: the greater of 2.50 and 100% below 5.00, of 5.00 and 30% from there.
+
+    The 30% are multiplied by the leverage of a fund and are at most all of its value.
+    """
     if price < figures.cheap:
         return max(figures.cheap_per_share, figures.cheap_share * price)
-    return max(figures.short_per_share, figures.short_share * price)
+    return max(figures.short_per_share, min(WHOLE, figures.short_share * leverage) * price)
 
 
-def requirement(quantity: Fraction, price: Fraction, figures: Figures, house: Fraction, marginable: bool) -> Fraction:
+@dataclass(frozen=True, slots=True)
+class Security:
+    """On what terms a security is margined: whether it has loan value, and how leveraged a fund it is (1: not)."""
+
+    marginable: bool = True
+    leverage: Fraction = WHOLE
+
+
+PLAIN = Security()
+
+
+def requirement(
+    quantity: Fraction, price: Fraction, figures: Figures, house: Fraction, security: Security = PLAIN
+) -> Fraction:
     """What a position needs, in dollars, by its signed quantity and its price in dollars. Exact."""
     if quantity >= 0:
-        return long_rate(figures, house, marginable) * quantity * price
-    return -quantity * short_per_share(figures, price)
+        return long_rate(figures, house, security.marginable, security.leverage) * quantity * price
+    return -quantity * short_per_share(figures, price, security.leverage)
 
 
 def covering_sale(call: Fraction, rate: Fraction) -> Fraction:
@@ -133,6 +153,11 @@ def marginable(seen: Projection, instrument: Subject) -> bool:
     return bool(reading.fact(seen, instrument, "instrument.marginable"))
 
 
+def security_of(seen: Projection, instrument: Subject) -> Security:
+    """How an instrument is margined. Raises MissingFactError for what is no equity security."""
+    return Security(marginable(seen, instrument), reading.number(seen, instrument, "instrument.leverage"))
+
+
 def dollars(seen: Projection, instrument: Subject) -> Fraction:
     """US dollars, in which the rule speaks, for one unit of the instrument's currency."""
     return reading.number(seen, instrument, "instrument.fx") / reading.number(seen, instrument, "fx.USD")
@@ -142,7 +167,7 @@ def position_requirement(seen: Projection, terms: Terms, symbol: str, quantity: 
     """What one holding needs, in the account's money, at its mark. Exact. Raises MissingFactError."""
     instrument = reading.instrument_of(seen, symbol)
     price = reading.number(seen, instrument, "instrument.mark") * dollars(seen, instrument)
-    needed = requirement(quantity, price, terms.figures, terms.house, marginable(seen, instrument))
+    needed = requirement(quantity, price, terms.figures, terms.house, security_of(seen, instrument))
     return needed * reading.number(seen, instrument, "fx.USD")
 
 
@@ -175,7 +200,10 @@ def maintenance_call(seen: Projection, account: Subject) -> Value:
 
 @measure("account.liquidation_to_cover")
 def liquidation_to_cover(seen: Projection, account: Subject) -> Value:
-    """Value of margin eligible long positions to sell to meet the call, rounded up to 10⁻⁴; may exceed what is held."""
+    """Value of margin eligible long positions to sell to meet the call, rounded up to 10⁻⁴; may exceed what is held.
+
+    Positions that are not leveraged funds: of these, which free more of their value, less would do.
+    """
     terms = terms_of(seen, account)
     call = reading.given_or(account, "account.maintenance_call", lambda: maintenance_call(seen, account))
     return up(covering_sale(call, long_rate(terms.figures, terms.house, marginable=True)))
@@ -185,10 +213,13 @@ def liquidation_to_cover(seen: Projection, account: Subject) -> Value:
 def maintenance_trigger_value(seen: Projection, account: Subject) -> Value:
     """Value of the long positions below which a call arises, rounded up to 10⁻⁴.
 
-    Raises MissingFactError while positions are short: then the value alone does not decide.
+    Raises MissingFactError while positions are short or in leveraged funds: then the value alone does not decide.
     """
-    if any(quantity < 0 for _, quantity in reading.holdings(seen)):
-        raise MissingFactError("account.maintenance_trigger_value", account.key, "is defined for long positions only")
+    for symbol, quantity in reading.holdings(seen):
+        leverage = reading.number(seen, reading.instrument_of(seen, symbol), "instrument.leverage")
+        if quantity < 0 or leverage != WHOLE:
+            why = "is defined for long positions only, and for no leveraged funds"
+            raise MissingFactError("account.maintenance_trigger_value", account.key, why)
     terms = terms_of(seen, account)
     debit = max(NONE, -reading.number(seen, account, "account.cash"))
     return up(trigger_value(debit, long_rate(terms.figures, terms.house, marginable=True)))

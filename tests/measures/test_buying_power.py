@@ -88,6 +88,14 @@ def test_executions_of_one_order_are_charged_each_at_its_price() -> None:
     assert asking.measured("account.day_trade_cost", account(*found, fill("3", "sell", "20", "80"))) == 1_100
 
 
+@pytest.mark.parametrize(("leverage", "times"), [("1", 1), ("2", 2), ("3", 3), ("4", 4), ("10", 4)])
+def test_a_leveraged_fund_is_charged_by_its_leverage(leverage: str, times: int) -> None:
+    # Notice 09-65: from 2010-04-30 also for day trades. Four times is all of the value, 25% of it each.
+    found = account(fill("1", "buy", "10", "50"), fill("2", "sell", "10", "60"))
+    found["instruments"] = [asking.instrument("ACME", "100", leverage=leverage)]
+    assert asking.measured("account.day_trade_cost", found) == 500 * times
+
+
 def test_yesterday_is_not_charged_today() -> None:
     found = [
         fill(n, side, "10", "50") | {"time": "2026-06-12T10:00:00-04:00"} for n, side in (("1", "buy"), ("2", "sell"))

@@ -129,6 +129,15 @@ def account(*fills: dict[str, object], held: str = "0", equity: str = "10000", *
     )
 
 
+@pytest.mark.parametrize(("quantity", "needed"), [(100, 7_500), (-100, 9_000)])
+def test_a_leveraged_fund_needs_its_leverage_times_as_much(quantity: int, needed: int) -> None:
+    # Three times 25% of 10,000, or 30% of it sold short; Notice 09-53.
+    fund = Stock(Fraction(0), Fraction(100), 3 * QUARTER, FIGURES, Fraction(3))
+    one = deal(quantity, short=quantity < 0)
+    assert deficit_in_order(Fraction(0), {"ACME": fund}, [one]) == needed
+    assert deficit_in_worst_order(Fraction(0), {"ACME": fund}, [one]) == needed
+
+
 def today(document: dict[str, object]) -> object:
     return asking.measured("account.intraday_deficit_today", document)
 

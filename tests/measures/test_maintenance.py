@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexorder.engine.measures.maintenance import (
+    Security,
     covering_sale,
     figures_on,
     long_rate,
@@ -29,7 +30,7 @@ rates = st.sampled_from([Fraction(0), Fraction("0.25"), Fraction("0.3"), Fractio
 
 def needed(quantity: int, price: int, house: Fraction = Fraction(0), marginable: bool = True) -> Fraction:
     """The requirement with the price in cents."""
-    return requirement(Fraction(quantity), Fraction(price, 100), FIGURES, house, marginable)
+    return requirement(Fraction(quantity), Fraction(price, 100), FIGURES, house, Security(marginable))
 
 
 def by_hand(quantity: int, price: int) -> Fraction:
@@ -63,6 +64,36 @@ def test_requirement_by_the_wording(quantity: int, price: int) -> None:
 def test_short_tiers_at_their_edges(price: int, expected: int) -> None:
     found = short_per_share(FIGURES, Fraction(price, 100)) * 100
     assert found == (Fraction(5_001, 10) if price == 1_667 else expected)
+
+
+@pytest.mark.parametrize(
+    ("leverage", "long", "short"),
+    # Notice 09-53: 25% and 30% times the leverage, not more than all of the value.
+    [("1", 2_500, 3_000), ("2", 5_000, 6_000), ("3", 7_500, 9_000), ("4", 10_000, 10_000), ("10", 10_000, 10_000)],
+)
+def test_a_leveraged_fund_needs_its_leverage_times_as_much(leverage: str, long: int, short: int) -> None:
+    fund = Security(leverage=Fraction(leverage))
+    assert requirement(Fraction(100), Fraction(100), FIGURES, Fraction(0), fund) == long
+    assert requirement(Fraction(-100), Fraction(100), FIGURES, Fraction(0), fund) == short
+
+
+def test_the_dollars_a_share_and_the_house_rate_are_not_multiplied() -> None:
+    fund = Security(leverage=Fraction(2))
+    assert requirement(Fraction(-1), Fraction(8), FIGURES, Fraction(0), fund) == 5
+    assert requirement(Fraction(-1), Fraction("4.99"), FIGURES, Fraction(0), fund) == Fraction("4.99")
+    assert requirement(Fraction(1), Fraction(100), FIGURES, Fraction("0.6"), fund) == 60
+    assert requirement(Fraction(1), Fraction(100), FIGURES, Fraction("0.3"), fund) == 50
+
+
+@settings(max_examples=200, deadline=None)
+@given(quantity=quantities, price=cents, house=rates, leverage=st.integers(10, 99))
+def test_leverage_never_needs_less_nor_more_than_all(quantity: int, price: int, house: Fraction, leverage: int) -> None:
+    found = requirement(
+        Fraction(quantity), Fraction(price, 100), FIGURES, house, Security(leverage=Fraction(leverage, 10))
+    )
+    assert found >= needed(quantity, price, house)
+    floor = max(500, price) if quantity < 0 else price
+    assert found <= abs(quantity) * Fraction(floor, 100)
 
 
 @settings(max_examples=200, deadline=None)
@@ -165,3 +196,8 @@ def test_what_has_no_price_or_another_kind_of_margin_is_open() -> None:
 def test_the_trigger_value_is_for_long_positions_only() -> None:
     with pytest.raises(NotCoveredError, match="long positions only"):
         asking.measured("account.maintenance_trigger_value", account("0", ("ACME", "-1", "20")))
+    leveraged = account("-1000", ("ACME", "100", "20"))
+    leveraged["instruments"] = [asking.instrument("ACME", "20", leverage="2")]
+    with pytest.raises(NotCoveredError, match="no leveraged funds"):
+        asking.measured("account.maintenance_trigger_value", leveraged)
+    assert asking.measured("account.maintenance_requirement", leveraged) == 1000

@@ -121,6 +121,9 @@ MARGIN: tuple[Entry, ...] = (
     # 25 percent of long positions, 30 percent (at least 5 a share) of short ones.
     Limit("maintenance-margin-after-trade", 30, margin(cash="750")),
     Limit("maintenance-margin-after-trade", 30, margin(cash="900"), SHORT),
+    # As many times as much for a leveraged fund: 75 percent, and 90 percent sold short.
+    Limit("maintenance-margin-after-trade", 30, margin({"leverage": "3"}, cash="2250")),
+    Limit("maintenance-margin-after-trade", 30, margin({"leverage": "3"}, cash="2700"), SHORT),
     Fact(
         "maintenance-margin-call",
         margin(equity="1000", maintenance_requirement="1000"),

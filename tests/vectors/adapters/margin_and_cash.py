@@ -43,7 +43,8 @@ def short_requirement(case: Case) -> object:
 
 def _requirement(case: Case, quantity: str) -> object:
     account = {"kind": "margin", "house_maintenance": text(case.given.get("maint_rate", 0))}
-    stock = asking.instrument(SYMBOL, case.given.text("price"), marginable=case.given.get("marginable", True))
+    terms = {"marginable": case.given.get("marginable", True), "leverage": text(case.given.get("leverage", 1))}
+    stock = asking.instrument(SYMBOL, case.given.text("price"), **terms)
     snapshot = asking.document(account=account, instruments=[stock], positions=[_held(quantity)])
     return asking.measured("account.maintenance_requirement", snapshot)
 
