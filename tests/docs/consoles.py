@@ -1,6 +1,7 @@
 """Console blocks of the manual: commands with the output they are said to have.
 
-`blocks(text)` reads them, `run(command)` runs one the way a reader would, from the top of the checkout. A line of only
+`blocks(text)` reads them, `run(command, place)` runs one the way a reader would, from the top of a checkout: `checkout`
+makes a folder like it that a test has to itself, since commands write files and later ones read them. A line of only
 `…` in a block stands for lines left out.
 """
 
@@ -39,14 +40,22 @@ def blocks(text: str) -> list[Command]:
     return found
 
 
-def run(line: str) -> str:
-    """What a command prints, standard error included; lines keep no blanks at their end."""
+def checkout(place: Path) -> Path:
+    """A folder in which everything of the checkout is found under its name, and nothing that commands made."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in {line.partition("/")[0] for line in tracked.split("\0") if line}:
+        (place / name).symlink_to(ROOT / name)
+    return place
+
+
+def run(line: str, place: Path) -> str:
+    """What a command prints there, standard error included; lines keep no blanks at their end."""
     words = shlex.split(line)
     beside = Path(sys.executable).parent
     program = {"lexorder": [str(beside / "lexorder")], "python": [sys.executable]}[words[0]]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
-        [*program, *words[1:]], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*program, *words[1:]], cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     lines = [text.rstrip() for text in (done.stdout + done.stderr).splitlines()]
     if done.returncode:
