@@ -5,7 +5,8 @@ whole steps, how many identical orders came before, whether it could trade with 
 Guaranteed: exact. Refused: nothing beyond a fact that is missing.
 
 Sources: SEC Rule 15c3-5(c)(1)(ii), 17 CFR 240.15c3-5 (duplicate orders); FINRA Rule 5210.02, Regulation (EU) 596/2014
-article 12(1)(a) (orders on both sides of one beneficial owner). Steps: the instrument's own specification.
+article 12(1)(a) (orders on both sides of one beneficial owner). Steps: the instrument's own specification, and for NMS
+stocks Regulation NMS Rule 612, 17 CFR 242.612.
 Before: `reading.py`. After: rules on the names below.
 """
 
@@ -22,6 +23,9 @@ from lexorder.engine.snapshot import BUY, Projection, Subject
 
 PRICED = ("limit", "stop_limit")
 """Order types that have a limit price."""
+
+PENNIES_FROM, FINE_STEP = Fraction(1), Fraction("0.0001")
+"""Regulation NMS Rule 612: below this price orders are priced in this step; from it on in `minimum_increment`."""
 
 
 def whole_steps(value: Fraction, step: Fraction) -> bool:
@@ -49,6 +53,16 @@ def on_tick(seen: Projection, order: Subject) -> bool:
     tick = reading.number(seen, order, "instrument.tick")
     prices = (order.facts.get(name) for name in ("order.price", "order.stop_price"))
     return all(whole_steps(price, tick) for price in prices if isinstance(price, Fraction))
+
+
+@measure("order.on_increment")
+def on_increment(seen: Projection, order: Subject) -> bool:
+    """Whether the limit price is a whole number of the steps of Rule 612; true for an order without a limit price."""
+    price = _limit(order.facts)
+    if price is None:
+        return True
+    step = reading.number(seen, order, "instrument.minimum_increment")
+    return whole_steps(price, step if price >= PENNIES_FROM else FINE_STEP)
 
 
 @measure("order.on_lot")

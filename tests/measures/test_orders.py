@@ -40,6 +40,18 @@ def test_limit_and_stop_are_multiples_of_the_tick(price: int, stop: int, tick: i
     assert measured("on_tick", stock, order("buy", 1)) is True
 
 
+@forall(price=st.integers(1, 30_000), half=st.booleans())
+def test_nms_stocks_step_in_cents_from_one_dollar(price: int, half: bool) -> None:
+    stock = world(instruments=[instrument(**({"minimum_increment": "0.005"} if half else {}))])
+    found = measured("on_increment", stock, order("buy", 1, price=ticks(price)))
+    assert found is (price < 10_000 or price % (50 if half else 100) == 0)
+
+
+def test_an_order_without_a_limit_is_on_every_step() -> None:
+    sent = order("buy", 1, stop_price="1.0001", ord_type="stop")
+    assert measured("on_increment", world(), sent) is True
+
+
 @forall(quantity=st.integers(1, 5_000), lot=st.integers(1, 200))
 def test_the_quantity_is_a_multiple_of_the_lot(quantity: int, lot: int) -> None:
     stock = world(instruments=[instrument(lot=str(lot))])

@@ -1,4 +1,4 @@
-"""The short sale circuit breaker: trigger, days and price test, from the wording of Rule 201 and its release."""
+"""Circuit breaker and close-out of fails, from the wording of Regulation SHO Rules 201 and 204 and their releases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from lexorder.engine.measure import REGISTRY
 from lexorder.engine.measures import short_sales
 from lexorder.engine.snapshot import MissingFactError, Subject
 from lexorder.engine.terms import Value
-from tests.rules.library import BREACH, NOT_APPLICABLE, PASS, forall, instrument, order, projected, status, ticks, world
+from tests.rules.library import (
+    BREACH,
+    NOT_APPLICABLE,
+    PASS,
+    UNDECIDED,
+    forall,
+    instrument,
+    order,
+    projected,
+    status,
+    ticks,
+    world,
+)
 
 
 @forall(close=st.integers(1, 100_000), trade=st.integers(1, 100_000))
@@ -24,6 +36,37 @@ def test_a_decrease_of_10_percent_or_more_triggers(close: int, trade: int) -> No
 @pytest.mark.parametrize(("trade", "expected"), [("90.01", False), ("90", True), ("89.99", True)])
 def test_exactly_10_percent_triggers(trade: str, expected: bool) -> None:
     assert short_sales.triggers(Fraction(100), Fraction(trade)) is expected
+
+
+@pytest.mark.parametrize(
+    ("failed", "of_long_sale", "due"),
+    [
+        ("2026-06-16", "false", "2026-06-17"),  # sold on Monday, settled on Tuesday: T+2
+        ("2026-06-16", "true", "2026-06-22"),  # the third settlement day; Juneteenth is none
+        ("2026-06-18", "false", "2026-06-22"),
+        ("2026-10-09", "false", "2026-10-13"),  # Columbus Day: the exchange trades, nothing settles
+        ("2026-11-25", "true", "2026-12-01"),  # Thanksgiving; the short Friday counts
+    ],
+)
+def test_a_fail_is_closed_out_by_the_opening(failed: str, of_long_sale: str, due: str) -> None:
+    stock = instrument(fail_since=failed, fail_of_long_sale=of_long_sale)
+    seen = projected(world(instruments=[stock]), order("buy", 1))
+    subject = Subject("instrument", "ACME", seen.snapshot.instruments["ACME"])
+    found = REGISTRY["instrument.close_out_due"](seen, subject)
+    assert str(found)[:16] == f"{due} 09:30"
+
+
+def test_a_fail_without_its_date_is_undecided() -> None:
+    document = world(instruments=[instrument(fail_open="true")])
+    assert status("short-sale-after-open-fail", document, order("sell_short", 1)) is UNDECIDED
+    assert status("short-sale-after-open-fail", document, order("buy", 1)) is NOT_APPLICABLE
+
+
+def test_a_locate_does_not_replace_a_borrowing() -> None:
+    document = world(instruments=[instrument(fail_open="true", fail_since="2026-06-12")])
+    for facts in ({"has_locate": "true"}, {"locate_exempt": "true"}, {"short_exempt": "true"}):
+        assert status("short-sale-after-open-fail", document, order("sell_short", 1, **facts)) is BREACH
+    assert status("short-sale-after-open-fail", document, order("sell_short", 1, borrowed="true")) is PASS
 
 
 @pytest.mark.parametrize(

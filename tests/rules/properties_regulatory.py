@@ -186,6 +186,24 @@ SHORT_SALES: tuple[Entry, ...] = (
     ),
 )
 
+FAILED = margin({"fail_open": "true", "fail_since": "2026-06-12"})
+OPEN_FAILS: tuple[Entry, ...] = (
+    # By the opening on the settlement day after Friday's settlement date: Monday, 9:30.
+    Fact("short-sale-after-open-fail", at("09:29:59", FAILED), at("09:30:00", FAILED), SHORT),
+)
+
+NMS = margin({"nms_stock": "true"})
+OPEN_ELSEWHERE = [working("buy", 1, "BETA", name=f"W-{n}") for n in range(2)]
+ORDER_COUNTS: tuple[Entry, ...] = (
+    # Orders that are open anywhere, or in the instrument on their side; each order is one.
+    Count("open-orders-of-account", 3, {**margin(max_open_orders="5"), "working_orders": OPEN_ELSEWHERE}),
+    Count("open-orders-per-side", 3, {**margin(max_open_orders_per_side="3"), "working_orders": OPEN_ELSEWHERE}),
+    Fact("cancellations-per-day", *(margin(cancels_today=n, max_cancels_per_day="10") for n in ("9", "10"))),
+    Fact("executions-per-day", *(margin(executions_today=n, max_executions_per_day="10") for n in ("9", "10"))),
+    # No smaller increment than 0.01 from 1.00 on.
+    Fact("no-sub-penny-price", NMS, NMS, limit_order("100.01"), limit_order("100.0101")),
+)
+
 
 def strategy(applied: str) -> dict[str, object]:
     facts = {"id": "ALGO", "repeated_executions": applied, "max_repeated_executions": "5"}
@@ -217,6 +235,8 @@ ENTRIES: tuple[Entry, ...] = (
     *MARGIN,
     *MARKET_ACCESS,
     *ORDER_CONTROLS,
+    *ORDER_COUNTS,
+    *OPEN_FAILS,
     *OWNERSHIP,
     *SHORT_SALES,
     *THRESHOLDS,

@@ -162,6 +162,36 @@ def ssr_order(case: Case) -> object:
     return asking.decided(snapshot, marked, ["short-sale-price-test"])
 
 
+def located(case: Case) -> object:
+    """Whether a short sale with or without a locate goes."""
+    facts: dict[str, Any] = {"has_locate": bool(case.given["located"])}
+    facts["locate_exempt"] = bool(case.given.get("market_making", False))
+    orders = [sent(o, **facts) for o in case.orders]
+    return asking.decided(asking.document(instruments=[priced()]), orders, ["short-sale-needs-locate"])
+
+
+def _failed(case: Case) -> dict[str, object]:
+    of_long_sale = case.given.get("of_long_sale", False)
+    return {**priced(), "fail_since": case.given["fail_settlement_date"], "fail_of_long_sale": of_long_sale}
+
+
+def close_out_due(case: Case) -> object:
+    """The day by whose opening a fail to deliver must be closed out."""
+    snapshot = asking.document(instruments=[_failed(case)])
+    due = asking.measured("instrument.close_out_due", snapshot)
+    assert isinstance(due, datetime)
+    return due.date()
+
+
+def open_fail(case: Case) -> object:
+    """An order while a fail to deliver is open."""
+    given = case.given
+    moment = at(date.fromisoformat(given["date"]), time.fromisoformat(given["time_et"]))
+    orders = [sent(o, borrowed=bool(given.get("borrowed", False))) for o in case.orders]
+    snapshot = asking.document(time=moment, instruments=[{**_failed(case), "fail_open": True}])
+    return asking.decided(snapshot, orders, ["short-sale-after-open-fail"])
+
+
 # ---- sessions ----------------------------------------------------------------------------------
 
 
@@ -245,6 +275,9 @@ ADAPTERS: dict[str, Callable[[Case], object]] = {
     "ssr.active_days": ssr_active_days,
     "ssr.trigger": ssr_trigger,
     "ssr.order": ssr_order,
+    "short_sale.locate": located,
+    "short_sale.close_out": close_out_due,
+    "short_sale.open_fail": open_fail,
     "session.extended_hours": extended_hours,
     "price.reference": price_reference,
     "price.reference_missing": price_reference_missing,
