@@ -166,8 +166,10 @@ def _lists(body: Mapping[str, Any], known: Known) -> Iterator[Told]:
         name = row.get("list")
         if not isinstance(name, str) or known.vocabulary.name(f"lists.{name}") is None:
             raise SnapshotError("unknown-name", f"{where}.list", "is not the name of a list of the vocabulary")
-        if row.keys() != {"list", "entries"}:  # a list must not be emptied by a misspelt key
-            raise SnapshotError("wrong-shape", where, "has exactly `list` and `entries`")
+        if row.keys() - {"new"} != {"list", "entries"}:  # a list must not be emptied by a misspelt key
+            raise SnapshotError("wrong-shape", where, "has exactly `list` and `entries`, and `new` where it begins")
+        if not isinstance(row.get("new", False), bool):
+            raise SnapshotError("bad-value", f"{where}.new", "is not true or false")
         yield ListChanged(name, entries(row["entries"], f"{where}.entries"))
 
 

@@ -3,7 +3,8 @@
 In: a whole snapshot, or batches of a feed with an event id and a sequence number. Out: what was taken; with GET, what
 is known. Guaranteed: a batch is taken whole or not at all, once, in order; after a gap the rules that read the feed are
 undecided until the missing numbers, or the feed as a whole, arrive. Refused by `Problem`: 409 `sequence-gap` and
-`sequence-behind`, both naming the number expected; 422 `bad-time`, `time-too-far-ahead`; what `facts.py` refuses.
+`sequence-behind`, both naming the number expected; 422 `bad-time`, `time-too-far-ahead`, `unknown-list`; what
+`facts.py` refuses.
 Before: `feeds.py`, `feed_events.py`. After: `app.py`.
 """
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lexorder.api.service.access import require
 from lexorder.api.service.document import body
 from lexorder.api.service.feeds import FEEDS, SEQUENCE_MAX
+from lexorder.api.service.known_lists import refuse_unknown
 from lexorder.api.service.paging import LISTED, Cursor, Key, Limit, listed, page_beside, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
@@ -192,6 +194,8 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
         await service.step("gap", name, "", service.stamp(who, feed=name, sequence=batch.sequence))
         raise Problem(409, "sequence-gap", "Numbers are missing: send them, or the feed whole.", expected=expected)
     moment = _time(service, batch.time)
+    if name == "lists":
+        refuse_unknown(batch.items, floor)
     floor.events(name, told)  # refused here, before anything is recorded
     if moment is not None:
         service.clock.set(moment)
