@@ -2,9 +2,10 @@
 
 In: the rows of a batch of the `lists` feed, what is known now. Out: nothing. Guaranteed: a batch that passes changes
 lists that the vocabulary declares, that were told before, or that a rule in force reads; any other is begun only by a
-row that says `"new": true`, which even then is not all but the name of a declared one. Refused by `Problem` 422 `unknown-list`, with the nearest known name. Why at the border and
-not where a batch is taken over: which names are known depends on rules and days, and a record that was taken once must
-be taken again. Before: `floor.py`. After: `routes_state.py`.
+row that says `"new": true`, which even then is not all but the name of a declared one. Refused by `Problem` 422
+`unknown-list`, with the nearest known name. Why at the border and not where a batch is taken over: which names are
+known depends on rules and days, and a record that was taken once must be taken again. Before: `floor.py`. After:
+`routes_state.py`.
 """
 
 from __future__ import annotations

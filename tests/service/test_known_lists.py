@@ -135,6 +135,7 @@ def test_new_does_not_make_a_list_of_what_is_none(refusing: House, name: str) ->
 
 
 def test_what_is_no_text_is_no_list(refusing: House) -> None:
-    for name in (None, 7, [], {"restricted": 1}, True):
+    odd: tuple[Any, ...] = (None, 7, [], {"restricted": 1}, True)
+    for name in odd:
         body = {"event_id": "e1", "items": [{"list": name, "entries": [], "new": True}]}
         assert refusing.refused("POST", "/v1/lists", body, by=RITA) == (422, "unknown-name")
