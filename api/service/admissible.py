@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from lexorder.api.service.shards import ALONE, Part
 from lexorder.engine import events as e
 from lexorder.engine.covered import REFERENCE
 from lexorder.engine.errors import SnapshotError
@@ -31,12 +32,20 @@ Told = e.Event | ListChanged
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What rows are read against: the vocabulary, the desk's facts, its working orders by id, its recorded fills."""
+    """What rows are read against: the vocabulary, the desk's facts, its working orders by id, its recorded fills.
+
+    `part` says whose working orders these are, where there are several workers.
+    """
 
     vocabulary: Vocabulary
     snapshot: Snapshot
     working: Mapping[str, Facts]
     fills: Records
+    part: Part = ALONE
+
+    def owns(self, account: str) -> bool:
+        """Whether the working orders of an account are kept here."""
+        return self.part.owns(self.snapshot.accounts, account)
 
 
 @dataclass(slots=True)

@@ -48,8 +48,12 @@ from lexorder.api.service.parameters import only_known
 from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.service import Service
 from lexorder.api.service.sharding import Sharding
+from lexorder.api.service.telling import LEAD, TRY
 from lexorder.api.service.watching import observer, watch_doors
 from lexorder.engine.errors import LexorderError
+
+UNCOUNTED = 10**9
+"""Requests a second of one key among workers: they were counted at the public door, and half a telling is none."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -82,6 +86,7 @@ class Application(FastAPI):
 
     raw: Mapping[str, orders.RawRoute] = MappingProxyType({})
     check: orders.OrderCheck
+    batch: batch.BatchCheck
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -135,7 +140,8 @@ def create_app(service: Service) -> Application:
         app.add_api_route("/docs", partial(_reference, app, service), include_in_schema=False)
     words = problems.own_words()
     app.check = orders.OrderCheck(service)
-    checks = {orders.PATH: app.check.answer, batch.PATH: batch.BatchCheck(service, words).answer}
+    app.batch = batch.BatchCheck(service, words)
+    checks = {orders.PATH: app.check.answer, batch.PATH: app.batch.answer}
     app.raw = {path: orders.RawRoute(service, path, answer, words) for path, answer in checks.items()}
     return app
 
@@ -169,7 +175,7 @@ def guarded(service: Service) -> Guard:
 def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
     """What a worker among others runs: for callers, and for the other workers."""
     app = create_app(service)
-    sharding = Sharding(app, service, peers)
+    sharding = Sharding(app, service, peers, app.batch.refuse)
     inner = _guard(sharding.owned, service)
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,6 +183,9 @@ def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
         if scope["type"] == "http" and scope["path"] == "/peer/state":
             await Answer.json(state_of(service)).send(send)
             return
+        for to in (LEAD, TRY):
+            if scope["type"] == "http" and scope["path"].startswith(f"{to}/v1/"):
+                scope = {**scope, "path": scope["path"].removeprefix(to), "to": to}
         await inner(scope, receive, send)
 
     return _guard(sharding, service, watched=True), door
@@ -190,7 +199,7 @@ def _guard(app: App, service: Service, *, watched: bool = False) -> Guard:
         app,
         access,
         open_metrics=settings.open_metrics,
-        rate_per_key=int(settings.rate_per_key),
+        rate_per_key=int(settings.rate_per_key) if watched else UNCOUNTED,
         observed=told if watched else None,
     )
     if watched:

@@ -96,6 +96,17 @@ class BatchCheck:
         tail = f'],"recorded":{{"shard":{shard},"seq":{run.last}}}}}'
         return b"".join((head.encode(), b",".join(answers), tail.encode()))
 
+    def refuse(self, scope: MutableMapping[str, Any], principal: Principal) -> None:
+        """Nothing when the batch can be divided among workers. Raises Problem for what no part may be decided of."""
+        service = self.service
+        service.access.permit(principal, "POST", PATH)
+        none(scope)
+        refuse_key(scope["headers"])
+        batch = self._asked(scope.get("body", b""))
+        self._permit(batch, principal)
+        service.ready()
+        self._read(batch, range(batch.size))
+
     # ---- what was asked --------------------------------------------------------------------------
 
     def _asked(self, body: bytes) -> Batch:

@@ -2,9 +2,10 @@
 
 In: the feed's name, rows as decoded JSON, the desk's present facts. Out: typed events, all of which the desk will take.
 Guaranteed: every value goes through `facts.record`; a row about a thing that an earlier row brought adds to it; the
-cash of a fill is exact: minus signed quantity × price × multiplier × exchange rate, minus the fee. Refused by
-SnapshotError, naming the row: unknown names, values that do not fit, and what `admissible.py` refuses. Before:
-`admissible.py`, `engine/facts.py`. After: `floor.py`.
+cash of a fill is exact: minus signed quantity × price × multiplier × exchange rate, minus the fee; of several workers
+each keeps the working orders of the accounts it owns, and passes by those of the others. Refused by SnapshotError,
+naming the row: unknown names, values that do not fit, an account that would move to another worker (`account-moves`),
+and what `admissible.py` refuses. Before: `admissible.py`, `engine/facts.py`. After: `floor.py`, `rehearsing.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from lexorder.api.service.admissible import Known, Told, admit
+from lexorder.api.service.shards import shard_of
 from lexorder.engine import events as e
 from lexorder.engine.dated_lists import entries
 from lexorder.engine.errors import SnapshotError
@@ -52,9 +54,12 @@ def _key(facts: Facts, name: str, where: str) -> str:
 
 def _accounts(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
     new: set[str] = set()
+    working = {w["working_order.account"] for w in known.working.values()} if not known.part.whole else frozenset()
     for where, row in _rows(body):
         facts = record(known.vocabulary, "account", row, where)
         key = _key(facts, "account.id", where)
+        if key in known.snapshot.accounts or key in working:
+            _stays(key, facts, known, where)
         yield e.AccountChanged(key, facts) if key in known.snapshot.accounts or key in new else e.AccountSet(key, facts)
         new.add(key)
     new = set()
@@ -69,6 +74,16 @@ def _accounts(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
         key = _key(facts, "strategy.id", where)
         told[key] = {**(told.get(key) or known.snapshot.strategies.get(key, {})), **facts}
         yield e.StrategySet(key, told[key])
+
+
+def _stays(account: str, facts: Facts, known: Known, where: str) -> None:
+    """Nothing when the account stays with its worker. Raises SnapshotError: its working orders would stay behind."""
+    count, new = known.part.count, {account: facts}
+    if "account.beneficial_owner" in facts and shard_of(new, account, count) != shard_of(
+        known.snapshot.accounts, account, count
+    ):
+        words = "would belong to another worker with this beneficial owner: tell it with a whole snapshot"
+        raise SnapshotError("account-moves", f"{where}.beneficial_owner", words)
 
 
 def _prices(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
@@ -116,14 +131,36 @@ def _working(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
             raise SnapshotError("bad-value", f"{where}.action", "is not one of set, remove")
         facts = record(known.vocabulary, "working_order", {k: v for k, v in row.items() if k != "action"}, where)
         key = _key(facts, "working_order.id", where)
-        if action == "remove" or told.get(key, key in known.working):
+        for short in ("account", "symbol", "side", "quantity", "price") if action == "set" else ():
+            if f"working_order.{short}" not in facts:
+                raise SnapshotError("missing-key", where, f"has no `{short}`")
+        there = told.get(key, key in known.working)
+        if not (_kept(facts, known) and (action == "set" or there or known.part.whole)):
+            continue
+        if action == "remove" or there:
             yield e.WorkingRemoved(key)
         told[key] = action == "set"
         if action == "set":
-            for short in ("account", "symbol", "side", "quantity", "price"):
-                if f"working_order.{short}" not in facts:
-                    raise SnapshotError("missing-key", where, f"has no `{short}`")
             yield e.WorkingAdded(facts)
+
+
+def _kept(facts: Facts, known: Known) -> bool:
+    """Whether a row may be about a working order that is kept here: it names no account of another worker."""
+    account = facts.get("working_order.account")
+    return account is None or known.owns(str(account))
+
+
+def strangers(body: Mapping[str, Any], known: Known) -> list[int]:
+    """Places of the rows that remove a working order which is not kept here, or no more."""
+    found, told = [], dict[str, bool]()
+    for n, (where, row) in enumerate(_rows(body)):
+        removes = row.get("action") == "remove"
+        facts = record(known.vocabulary, "working_order", {k: v for k, v in row.items() if k != "action"}, where)
+        key = _key(facts, "working_order.id", where)
+        if removes and not (_kept(facts, known) and told.get(key, key in known.working)):
+            found.append(n)
+        told[key] = not removes
+    return found
 
 
 def _fills(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
@@ -136,7 +173,7 @@ def _fills(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
         fee = record(known.vocabulary, "order", {"flat_fee": extra.get("fee", "0")}, where)["order.flat_fee"]
         if "fill.date" not in facts and "clock.date" in known.snapshot.single:
             facts = dated_fill(facts, known.snapshot.single["clock.date"])
-        order = str(facts.get("fill.order", ""))
+        order = str(facts.get("fill.order", "")) if known.owns(str(facts["fill.account"])) else ""
         yield e.Fill(
             account=str(facts["fill.account"]),
             symbol=str(facts["fill.symbol"]),

@@ -24,6 +24,7 @@ from lexorder.api.service.override_book import Overrides
 from lexorder.api.service.reserving import working_order
 from lexorder.api.service.rule_books import RuleBooks
 from lexorder.api.service.running_clock import RunningClock
+from lexorder.api.service.shards import part_of
 from lexorder.api.service.trading_states import FIRM, TradingStates
 from lexorder.api.service.wire import OrderReader
 from lexorder.engine import events as e
@@ -128,7 +129,11 @@ class Floor:
             step(body)
 
     def _snapshot(self, body: Mapping[str, Any]) -> None:
-        snapshot = load_snapshot(body["document"], self.vocabulary)
+        snapshot, part = load_snapshot(body["document"], self.vocabulary), part_of(body)
+        if not part.whole:  # the others keep theirs
+            working = ((str(w["working_order.account"]), w) for w in snapshot.working_orders)
+            mine = tuple(w for account, w in working if part.owns(snapshot.accounts, account))
+            snapshot = replace(snapshot, working_orders=mine)
         self.desk = Desk(self._book(), snapshot, self.vocabulary, must_cover=True)
         sequences = body.get("sequences", {})
         for name, feed in self.feeds.feeds.items():
@@ -223,8 +228,12 @@ class Floor:
 
     def events(self, feed: str, body: Mapping[str, Any]) -> Sequence[Told]:
         """The events of a batch, without taking them. Raises SnapshotError."""
+        return events_of(feed, body, self.known(body))
+
+    def known(self, body: Mapping[str, Any]) -> Known:
+        """What the rows of a batch are read against."""
         desk = self.standing
-        return events_of(feed, body, Known(self.vocabulary, desk.tables, desk.working, desk.live.fills))
+        return Known(self.vocabulary, desk.tables, desk.working, desk.live.fills, part_of(body))
 
     def decide(self, orders: tuple[Facts, ...]) -> Decision:
         """Decide orders of one account together, with trading states and doubtful feeds heeded."""

@@ -91,10 +91,10 @@ class Peers:
             if k != own
         }
 
-    async def ask(self, shard: int, scope: Scope, body: bytes | None = None) -> Answer:
-        """The answer of another worker. Raises Problem 503."""
+    async def ask(self, shard: int, scope: Scope, body: bytes | None = None, *, to: str = "") -> Answer:
+        """The answer of another worker; `to` stands before the path. Raises Problem 503."""
         try:
-            answer = await self.clients[shard].send(self._request(shard, scope, body))
+            answer = await self.clients[shard].send(self._request(shard, scope, body, to))
         except httpx.HTTPError:
             raise unavailable(shard) from None
         kept = tuple((k.lower().encode(), v.encode()) for k, v in answer.headers.items() if k.lower() not in DROPPED)
@@ -128,8 +128,8 @@ class Peers:
         for client in self.clients.values():
             await client.aclose()
 
-    def _request(self, shard: int, scope: Scope, body: bytes | None) -> httpx.Request:
-        url = scope["path"]
+    def _request(self, shard: int, scope: Scope, body: bytes | None, to: str = "") -> httpx.Request:
+        url = to + scope["path"]
         if scope["query_string"]:
             url += "?" + scope["query_string"].decode("latin-1")
         headers = [(k, v) for k, v in scope["headers"] if k in PASSED]

@@ -65,6 +65,7 @@ def router(service: Service) -> APIRouter:
         _ledger(service)
         result = await background.run(partial(_verified, service))
         return {
+            "shard": service.settings.shard,
             "ok": not result.findings,
             "records": result.size,
             "covered_by_signed_head": result.covered,

@@ -293,6 +293,7 @@ class _Desk:
         accounts = visible(who, set(asked.accounts) if asked.accounts is not None else snapshot.accounts)
         if not snapshot.accounts.keys() >= set(accounts):  # an account left out would look like one within its limits
             raise Problem(404, "unknown-account", "Not all of these accounts are known here.")
+        accounts = [account for account in accounts if self.service.owns(account)]  # the others' orders they know
 
         def measured() -> tuple[str, list[Use]]:
             rule = floor.limits.lint(identifier, limit.body).rule(rule_id(identifier), today(snapshot))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lexorder.api.service.access import require
 from lexorder.api.service.document import body
-from lexorder.api.service.feeds import FEEDS, SEQUENCE_MAX
+from lexorder.api.service.feeds import FEEDS, SEQUENCE_MAX, Feed, Taking
 from lexorder.api.service.known_lists import refuse_unknown
 from lexorder.api.service.paging import LISTED, Cursor, Key, Limit, listed, page_beside, page_of
 from lexorder.api.service.principal import Principal
@@ -102,6 +102,7 @@ def router(service: Service) -> APIRouter:
             "by": who.id,
             "document": document,
             "sequences": sequences,
+            **service.part.told(),
         }
         record = await service.step("snapshot", "snapshot", "", step)
         return {"snapshot_hash": snapshot.hash, "time": snapshot.time.isoformat(), "recorded": place(service, record)}
@@ -181,9 +182,8 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
     service.ready()
     floor = service.floor
     feed = floor.feeds[name]
-    told = batch.model_dump(exclude_none=True, exclude_defaults=True)
-    told |= {"event_id": batch.event_id, "items": batch.items}
-    taking = "take" if batch.whole and batch.event_id not in feed.seen else feed.offer(batch.event_id, batch.sequence)
+    told = told_by(batch, service)
+    taking = offered(feed, batch)
     if taking == "repeat":
         return Taken(feed=name, status="repeated", items=0, sequence=feed.last, recorded=None)
     expected = None if feed.last is None else feed.last + 1
@@ -202,6 +202,18 @@ async def take(service: Service, name: str, batch: Batch, who: Principal) -> Tak
     record = await service.step("events", batch.event_id, "", service.stamp(who, feed=name, **told))
     service.metrics.feed(name, floor.standing.time.timestamp())
     return Taken(feed=name, status="taken", items=len(batch.items), sequence=feed.last, recorded=place(service, record))
+
+
+def told_by(batch: Batch, service: Service) -> dict[str, Any]:
+    """What the record of a batch holds of it."""
+    told = batch.model_dump(exclude_none=True, exclude_defaults=True)
+    return told | {"event_id": batch.event_id, "items": batch.items, **service.part.told()}
+
+
+def offered(feed: Feed, batch: Batch) -> Taking:
+    """What a batch is to its feed."""
+    taken = batch.event_id in feed.seen
+    return "take" if batch.whole and not taken else feed.offer(batch.event_id, batch.sequence)
 
 
 def _time(service: Service, written: str | None) -> datetime | None:

@@ -36,7 +36,7 @@ from lexorder.api.service.restoring import first_records, restore
 from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages, made
-from lexorder.api.service.shards import shard_of
+from lexorder.api.service.shards import Part
 from lexorder.api.service.traces import from_environment as traces_of_environment
 from lexorder.api.service.warming import warm
 from lexorder.api.service.watching import watch_feeds, watch_heads, watch_ledger, watch_monitor, watch_stream
@@ -62,6 +62,7 @@ class Service:
         self.vocabulary = vocabulary
         self.ledger = ledger
         self.access = access
+        self.part = Part(settings.shard, settings.workers)
         self.clock = RunningClock(settings.clock)
         self.floor = self._new_floor()
         self.repeats = Repeats()
@@ -80,7 +81,7 @@ class Service:
         watch_ledger(self.metrics, self.traces, self.journal, ledger)
         watch_feeds(self.metrics, lambda: self.floor)
         watch_stream(self.metrics, self.hub.readers)
-        self.monitor = Monitor(self, self._owns)
+        self.monitor = Monitor(self, self.owns)
         watch_monitor(self.metrics, self.monitor, lambda: self.floor)
         watch_heads(self.metrics, lambda: "" if self.heads is None else self.heads.problem)
         self.standing = False
@@ -193,12 +194,9 @@ class Service:
         self.monitor.stir()
         return record
 
-    def _owns(self, account: str) -> bool:
-        """Whether this worker decides about an account, and therefore watches it."""
-        if self.settings.workers == 1:
-            return True
-        accounts = {} if self.floor.desk is None else self.floor.desk.accounts
-        return shard_of(accounts, account, self.settings.workers) == self.settings.shard
+    def owns(self, account: str) -> bool:
+        """Whether this worker decides about an account, and therefore watches it and knows its working orders."""
+        return self.part.owns({} if self.floor.desk is None else self.floor.desk.accounts, account)
 
     def _warm(self) -> None:
         """Let a new desk work out in the background what first orders would wait for."""

@@ -2,7 +2,7 @@
 
 In: `Settings`. Out: servers until they are told to stop. Guaranteed: logs are JSON without secrets; TLS when a
 certificate is given; an interrupted server commits what waits; a worker that dies is started anew and reads its own
-ledger first. Refused: what `Service.open` refuses, UsageError `port-unavailable`. With several workers all listen on
+ledger first. Refused: what `Service.open` and `division.py` refuse, UsageError `port-unavailable`. With several workers all listen on
 the public port (the kernel divides connections), each also on its own port behind it (public + 1 + shard), and on a
 socket for the others. Before: `app.py`, `sharding.py`. After: `cli_serve.py`.
 """
@@ -28,6 +28,7 @@ import uvloop
 
 from lexorder.api.service.app import guarded, guarded_shard
 from lexorder.api.service.connections import server_options
+from lexorder.api.service.division import hold
 from lexorder.api.service.joining import join, keep_looking
 from lexorder.api.service.keys import KeyStore, first_key
 from lexorder.api.service.logs import configure
@@ -51,6 +52,7 @@ def run(settings: Settings) -> None:
     _readable(settings)
     if not os.environ.get(WORKER):
         _free(settings)
+        hold(settings)
     configure()
     logging.getLogger("alembic").setLevel(logging.WARNING)  # each of its plugins would announce itself
     for name, nearest in () if os.environ.get(WORKER) else unknown().items():

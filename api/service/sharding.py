@@ -13,23 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import msgspec
 
-from lexorder.api.service.peers import Answer, Peers
+from lexorder.api.service.parts import joined, woven
+from lexorder.api.service.peers import Answer, App, Peers, Receive, Scope, Send
+from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, request_id
 from lexorder.api.service.shards import shard_of
+from lexorder.api.service.telling import TRY, Telling, refusal
 
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refuse = Callable[[Scope, Principal], None]
+"""Raises Problem for a batch of which nothing may be decided."""
 
 OWNED = frozenset({"/v1/orders/check", "/v1/orders/what-if", "/v1/rebalances"})
 """POST: the body names the account."""
@@ -44,9 +45,19 @@ TOLD = re.compile(
 """Whatever but GET: every worker must know."""
 
 ASKED = re.compile(r"/v1/(limits/[^/]+/check)")
-"""POST that changes nothing: any worker answers."""
+"""POST that changes nothing, and is gathered: each worker measures the accounts it owns."""
 
-GATHERED = frozenset({"/v1/decisions", "/v1/overrides", "/v1/rebalances", "/v1/working-orders", "/v1/breaches"})
+GATHERED = frozenset(
+    {
+        "/v1/decisions",
+        "/v1/overrides",
+        "/v1/rebalances",
+        "/v1/working-orders",
+        "/v1/breaches",
+        "/v1/snapshot",
+        "/v1/feeds",
+    }
+)
 """GET: the parts of all workers together, unless an account is named."""
 
 SOUGHT = re.compile(r"/v1/(orders/[^/]+/override|overrides/[^/]+(/\w+)?|rebalances/[^/]+(/\w+)?)")
@@ -58,16 +69,23 @@ EVENTS = "/events"
 NUMBER = re.compile(r"[0-9]{1,3}")
 """Of a worker. Not `isdigit`: `²` is a digit, and no number."""
 
+VERIFY = "/v1/ledger/verify"
+"""POST that reads the records of one worker."""
+
+PLACE = re.compile(r"orders\[([0-9]+)\]")
+
 BY_ID = re.compile(r"/v1/decisions/([0-9]{1,3})-[0-9]+(\.[0-9]+)?")
 
 
 class Sharding:
-    """In front of the application of one worker. `app` answers here what is this worker's."""
+    """In front of the application of one worker. `app` answers here what is this worker's; `refuse` reads a batch."""
 
-    def __init__(self, app: App, service: Service, peers: Peers) -> None:
+    def __init__(self, app: App, service: Service, peers: Peers, refuse: Refuse = lambda _scope, _who: None) -> None:
         self.app = app
         self.service = service
         self.peers = peers
+        self.refuse = refuse
+        self.telling = Telling(app, service, peers)
         self.own = service.settings.shard
         self.count = service.settings.workers
 
@@ -102,8 +120,10 @@ class Sharding:
         if method == "POST" and path == SPLIT:
             return await self._split(scope)
         if method not in ("GET", "HEAD") and TOLD.fullmatch(path) and not ASKED.fullmatch(path):
-            return await self._told(scope, receive)
+            return await self.telling.tell(scope, receive)
         if method == "GET" and path in GATHERED:
+            return await self._gathered(scope, receive)
+        if method == "POST" and ASKED.fullmatch(path):
             return await self._gathered(scope, receive)
         if SOUGHT.fullmatch(path):
             followed = method == "GET" and path.endswith(EVENTS)
@@ -113,7 +133,7 @@ class Sharding:
 
     def _target(self, path: str, method: str, query: Mapping[str, list[str]], scope: Scope) -> int | None:
         """The one shard that must answer. Raises Problem 404 for one that is not there."""
-        if method == "GET" and "shard" in query:
+        if "shard" in query and (method == "GET" or path == VERIFY):
             named = query["shard"][0]
             if not NUMBER.fullmatch(named) or int(named) >= self.count:
                 raise Problem(404, "unknown-shard", f"Shards are 0 to {self.count - 1}.")
@@ -146,20 +166,15 @@ class Sharding:
         own = dict(scope) if body is None else {**scope, "body": body, "json": msgspec.json.decode(body)}
         return await Answer.of(self.app, own, receive if body is None else _replayed(body))
 
-    async def _told(self, scope: Scope, receive: Receive) -> Answer:
-        """Tell every worker, this one first; the strictest answer wins."""
-        own = await self._here(scope, receive)
-        if own.status >= 400 and not _may_differ(own):
-            return own
-        others = await asyncio.gather(*(self.peers.ask(k, scope) for k in self._others()))
-        return next((answer for answer in others if answer.status >= 400), own)
-
     async def _gathered(self, scope: Scope, receive: Receive) -> Answer:
         """The parts of all workers in one answer."""
         answers = [await self._here(scope, receive)]
         answers += await asyncio.gather(*(self.peers.ask(k, scope) for k in self._others()))
         bad = next((answer for answer in answers if answer.status >= 400), None)
-        return bad or _joined([msgspec.json.decode(answer.body) for answer in answers], [self.own, *self._others()])
+        if bad is not None:
+            return bad
+        parts, shards = [msgspec.json.decode(answer.body) for answer in answers], [self.own, *self._others()]
+        return joined(scope["path"], parts, shards)
 
     async def _sought(self, scope: Scope, receive: Receive) -> Answer:
         """The first worker that knows it."""
@@ -189,13 +204,16 @@ class Sharding:
         rows = body.get("orders") if isinstance(body, dict) else None
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
             return await self._here(scope, _replayed(scope.get("body", b"")))
+        self.refuse(scope, scope["principal"])  # all of it, before a part of it is decided
         places: dict[int, list[int]] = {}
         for n, row in enumerate(rows):
             places.setdefault(self._owner_of(row), []).append(n)
         parts = {k: msgspec.json.encode({**body, "orders": [rows[n] for n in own]}) for k, own in places.items()}
         answers = await asyncio.gather(*(self._part(k, part, scope) for k, part in parts.items()))
-        bad = next((answer for answer in answers if answer.status >= 400), None)
-        return bad or _woven(len(rows), list(places.values()), [msgspec.json.decode(a.body) for a in answers])
+        for answer, own in zip(answers, places.values(), strict=True):
+            if answer.status >= 400:
+                return _placed(answer, own)
+        return woven(len(rows), list(places.values()), [msgspec.json.decode(a.body) for a in answers])
 
     async def _part(self, shard: int, body: bytes, scope: Scope) -> Answer:
         if shard == self.own:
@@ -207,6 +225,9 @@ class Sharding:
 
     async def owned(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application for the other workers: what is not this worker's is refused, not decided."""
+        if "to" in scope:
+            await self._asked(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["method"] == "POST":
             body = _json(scope)
             rows = body.get("orders", []) if scope["path"] == SPLIT and isinstance(body, dict) else [body]
@@ -214,6 +235,17 @@ class Sharding:
                 await Problem(421, "misdirected", "Another worker owns this account.").send(send, request_id(scope))
                 return
         await self.app(scope, receive, send)
+
+    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What only workers ask: to tell something to everybody, or whether it would be taken here."""
+        try:
+            if scope["to"] == TRY:
+                answer = Answer.json(self.telling.rehearse(scope))
+            else:
+                answer = await self.telling.lead(scope, receive)
+        except Problem as problem:
+            answer = refusal(problem, scope)
+        await answer.send(send)
 
 
 def _json(scope: Scope) -> Any:
@@ -226,12 +258,14 @@ def _json(scope: Scope) -> Any:
         return None
 
 
-def _may_differ(own: Answer) -> bool:
-    """Whether others must hear what this worker refuses: what it took before they were back, or that something is lost.
-
-    A gap is nobody's own: whoever does not hear of it would go on believing the feed.
-    """
-    return own.status == 409 and (b'"sequence-behind"' in own.body or b'"sequence-gap"' in own.body)
+def _placed(refused: Answer, places: Sequence[int]) -> Answer:
+    """The refusal of a part of a batch, naming the order by its place in the whole."""
+    told = msgspec.json.decode(refused.body)
+    found = PLACE.match(told.get("where", ""))
+    if found is None:
+        return refused
+    told["where"] = f"orders[{places[int(found[1])]}]{told['where'][found.end() :]}"
+    return Answer(refused.status, refused.headers, msgspec.json.encode(told))
 
 
 def _replayed(body: bytes) -> Receive:
@@ -239,38 +273,3 @@ def _replayed(body: bytes) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
-
-
-def _joined(parts: Sequence[Any], shards: Sequence[int]) -> Answer:
-    """Lists, or objects with `items` and `count`, as one."""
-    if all(isinstance(part, list) for part in parts):
-        return Answer.json([row for part in parts for row in part])
-    merged = dict(parts[0])
-    for key in ("items", "decisions", "overrides", "behind"):
-        if all(isinstance(part.get(key), list) for part in parts):
-            merged[key] = [row for part in parts for row in part[key]]
-    if "next" in merged:  # each worker goes on from a place of its own: ask it with `?shard=`
-        told = zip(shards, parts, strict=True)
-        left = {str(shard): part["next"] for shard, part in told if part.get("next") is not None}
-        merged |= {"next": None, "next_by_worker": left}
-    for key in ("count", "accounts", "behind_count"):
-        if all(isinstance(part.get(key), int) for part in parts):
-            merged[key] = sum(part[key] for part in parts)
-    return Answer.json(merged)
-
-
-def _woven(size: int, places: Sequence[Sequence[int]], parts: Sequence[Mapping[str, Any]]) -> Answer:
-    """The decisions of a batch in the order of its orders; the records of all workers that took part."""
-    decisions: list[Any] = [None] * size
-    for own, part in zip(places, parts, strict=True):
-        for n, decision in zip(own, part["decisions"], strict=True):
-            decisions[n] = decision
-    return Answer.json(
-        {
-            "mode": parts[0]["mode"],
-            "count": size,
-            "approved": sum(part["approved"] for part in parts),
-            "decisions": decisions,
-            "recorded": [part["recorded"] for part in parts],
-        }
-    )

@@ -14,17 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexorder.api.service import sharding
+from lexorder.api.service import telling
+from lexorder.api.service.parts import joined as put_together
+from lexorder.api.service.parts import woven
 from lexorder.api.service.peers import Answer
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.roles import shipped_matrix
-from lexorder.api.service.sharding import ASKED, BY_ID, GATHERED, OWNED, SOUGHT, SPLIT, TOLD, Sharding, _joined, _woven
+from lexorder.api.service.sharding import ASKED, BY_ID, GATHERED, OWNED, SOUGHT, SPLIT, TOLD, Sharding, _placed
 from lexorder.api.service.shards import shard_of
 
 LOCAL = {
     "/v1/shards", "/v1/ledger/head", "/v1/ledger/proof", "/v1/ledger/consistency", "/v1/ledger/verify", "/v1/keys",
     "/v1/keys/{id}", "/metrics", "/v1/certificates/verify", "/v1/rulebooks/lint", "/v1/rulebooks/{id}/lint",
-    "/v1/rulebooks/{id}/test", "/v1/limits/{id}/check", "/v1/stream",
+    "/v1/rulebooks/{id}/test", "/v1/stream",
 }  # fmt: skip
 """Answered by whoever is asked: the same everywhere, or of one worker and asked for with `?shard=`."""
 
@@ -40,7 +42,7 @@ def test_every_route_that_changes_something_reaches_who_must_know(place: tuple[s
     if method in ("GET", "WEBSOCKET") or path in LOCAL:
         return
     told = bool(TOLD.fullmatch(concrete)) and not ASKED.fullmatch(concrete)
-    known = told, path in OWNED, path == SPLIT, bool(SOUGHT.fullmatch(concrete))
+    known = told, path in OWNED, path == SPLIT, bool(SOUGHT.fullmatch(concrete)), bool(ASKED.fullmatch(concrete))
     assert sum(known) == 1, place
 
 
@@ -48,7 +50,7 @@ def test_every_route_that_changes_something_reaches_who_must_know(place: tuple[s
 def test_what_is_read_is_gathered_sought_or_the_same_everywhere(path: str):
     concrete = path.replace("{id}", "0-17")
     known = path in GATHERED, bool(SOUGHT.fullmatch(concrete)), bool(BY_ID.fullmatch(concrete))
-    everywhere = {"/v1/feeds", "/v1/rulebooks/active", "/v1/rulebooks/history", "/v1/rulebooks/{id}"}
+    everywhere = {"/v1/rulebooks/active", "/v1/rulebooks/history", "/v1/rulebooks/{id}"}
     told = bool(TOLD.fullmatch(concrete)) and path not in GATHERED
     same = told or path in LOCAL or path in everywhere | {"/v1/limits/{id}/history"}
     assert sum((*known, same)) == 1, path
@@ -100,6 +102,8 @@ def target(method: str, path: str, query: str = "", body: bytes = b"") -> int | 
         ("GET", "/v1/ledger/head", "shard=1", b"", 1),
         ("GET", "/v1/accounts", "account=A1", b"", None),
         ("POST", "/v1/kill", "shard=1", b"", None),
+        ("POST", "/v1/ledger/verify", "shard=1", b"", 1),
+        ("POST", "/v1/ledger/verify", "", b"", None),
         ("DELETE", "/v1/rebalances/r-1", "", b"", None),
     ],
 )
@@ -131,7 +135,7 @@ def test_a_batch_that_was_cut_comes_back_in_the_order_of_its_orders(owners: list
         mine = [decisions[n] for n in own]
         good = sum(d["outcome"] == "approve" for d in mine)
         parts.append({"mode": "cumulative", "approved": good, "decisions": mine, "recorded": {"shard": owner}})
-    whole = json.loads(_woven(len(owners), list(places.values()), parts).body)
+    whole = json.loads(woven(len(owners), list(places.values()), parts).body)
     assert whole["decisions"] == decisions
     assert whole["count"] == len(owners)
     assert whole["approved"] == sum(d["outcome"] == "approve" for d in decisions)
@@ -140,15 +144,15 @@ def test_a_batch_that_was_cut_comes_back_in_the_order_of_its_orders(owners: list
 
 def test_a_part_with_too_few_decisions_is_no_answer():
     with pytest.raises(ValueError, match="zip"):
-        _woven(2, [[0, 1]], [{"mode": "cumulative", "approved": 0, "decisions": [{}], "recorded": {}}])
+        woven(2, [[0, 1]], [{"mode": "cumulative", "approved": 0, "decisions": [{}], "recorded": {}}])
 
 
 # ---- lists -------------------------------------------------------------------------------------------
 
 
-def joined(*parts: Any, shards: tuple[int, ...] = (1, 0, 2)) -> Any:
+def joined(*parts: Any, shards: tuple[int, ...] = (1, 0, 2), path: str = "/v1/decisions") -> Any:
     """The document of an answer put together."""
-    answer = _joined(parts, shards[: len(parts)])
+    answer = put_together(path, parts, shards[: len(parts)])
     assert isinstance(answer, Answer)
     return json.loads(answer.body)
 
@@ -179,10 +183,63 @@ def test_lists_of_all_workers_become_one(parts: tuple[Any, ...], expected: Any):
 
 def test_only_a_gap_or_a_number_behind_is_told_to_the_others_although_it_was_refused():
     def refused(status: int, code: str) -> bool:
-        return sharding._may_differ(Answer(status, (), json.dumps({"code": code}).encode()))
+        return telling.may_differ(Answer(status, (), json.dumps({"code": code}).encode()))
 
     assert refused(409, "sequence-gap")
     assert refused(409, "sequence-behind")
     assert not refused(409, "event-id-reused")
     assert not refused(422, "sequence-gap")
     assert not refused(503, "sequence-gap")
+
+
+# ---- what all know, and what each knows --------------------------------------------------------------
+
+
+def summary(own: int, doubts: dict[str, str] | None = None) -> dict[str, Any]:
+    """What a worker says it knows."""
+    return {"accounts": 9, "positions": 4, "working_orders": own, "snapshot_hash": f"h{own}", "doubts": doubts or {}}
+
+
+def test_working_orders_are_added_up_and_what_all_know_is_told_once():
+    told = joined(summary(3), summary(5, {"prices": "why"}), path="/v1/snapshot")
+    assert (told["accounts"], told["positions"], told["working_orders"]) == (9, 4, 8)
+    assert told["doubts"] == {"prices": "why"}, "one worker that doubts is enough"
+    assert told["snapshot_hash_by_worker"] == {"1": "h3", "0": "h5"}
+
+
+def test_a_feed_is_told_by_the_worker_that_doubts_it():
+    fine = [{"feed": feed, "doubt": "", "sequence": 4} for feed in ("prices", "fills")]
+    gone = [{"feed": "prices", "doubt": "", "sequence": 4}, {"feed": "fills", "doubt": "a gap", "sequence": 2}]
+    expected = [fine[0], gone[1]]
+    assert joined(fine, gone, path="/v1/feeds") == expected
+    assert joined(gone, fine, path="/v1/feeds") == expected
+    assert joined(fine, fine, path="/v1/feeds") == fine
+
+
+def test_how_much_of_a_limit_is_used_is_listed_by_account_and_its_breaches_are_added_up():
+    parts = [
+        {"items": [{"account": "C", "n": 1}, {"account": "C", "n": 2}], "breaches": 1, "snapshot_hash": "a"},
+        {"items": [{"account": "A", "n": 1}, {"account": "D", "n": 1}], "breaches": 2, "snapshot_hash": "b"},
+    ]
+    told = joined(*parts, path="/v1/limits/x/check")
+    assert [(row["account"], row["n"]) for row in told["items"]] == [("A", 1), ("C", 1), ("C", 2), ("D", 1)]
+    assert told["breaches"] == 3
+
+
+# ---- refusals of parts -------------------------------------------------------------------------------
+
+
+@given(places=st.lists(st.integers(0, 9999), min_size=1, max_size=9, unique=True), data=st.data())
+def test_a_refused_part_names_the_order_by_its_place_in_the_whole(places: list[int], data: Any):
+    n = data.draw(st.integers(0, len(places) - 1))
+    rest = data.draw(st.sampled_from(["", ".quantity"]))
+    told = {"code": "bad-value", "where": f"orders[{n}]{rest}"}
+    answer = json.loads(_placed(Answer(422, (), json.dumps(told).encode()), places).body)
+    assert answer == {"code": "bad-value", "where": f"orders[{places[n]}]{rest}"}
+
+
+@pytest.mark.parametrize("where", [None, "order", "orders", "mode[0]"])
+def test_a_refusal_of_the_whole_stays_as_it_is(where: str | None):
+    told = {"code": "busy", **({"where": where} if where else {})}
+    answer = Answer(503, ((b"retry-after", b"1"),), json.dumps(told).encode())
+    assert _placed(answer, [4, 5]) == answer
