@@ -25,7 +25,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lexorder.api.service.principal import Principal
-from lexorder.api.service.roles import Matrix, Role, Scope
+from lexorder.api.service.roles import Matrix, Role, Scope, shipped_matrix
 from lexorder.engine.errors import UsageError
 from lexorder.engine.ledger.database import Database
 from lexorder.engine.ledger.record import instant
@@ -120,7 +120,7 @@ class KeyStore:
         """A new key. Its text is known here and never again.
 
         `owner` is the human who answers for it, the name when empty; `lifetime_s` None means that it does not expire.
-        Raises UsageError `bad-key-field`.
+        Raises UsageError `bad-key-field`, also for a scope that the role never has: such a key would open nothing.
         """
         text = text or new_key()
         created = now or datetime.now(UTC)
@@ -131,7 +131,7 @@ class KeyStore:
             owner=_worded("owner", owner or name),
             role=role,
             accounts=_accounts(accounts),
-            scopes=None if scopes is None else frozenset(scopes),
+            scopes=None if scopes is None else _scopes(role, frozenset(scopes)),
             created=created,
             expires=None if lifetime_s is None else created + timedelta(seconds=_lifetime(lifetime_s)),
             revoked=None,
@@ -150,6 +150,17 @@ class KeyStore:
         if row is None:
             raise UsageError("unknown-key", "there is no key with this id; `lexorder keys list` shows all")
         return _record(row)
+
+
+def _scopes(role: Role, wanted: frozenset[Scope]) -> frozenset[Scope]:
+    known = shipped_matrix().scopes_of(role)
+    strange = sorted(wanted - known)
+    if strange:
+        words = (
+            f"scopes: the role {role.value} never has {', '.join(strange)}; its scopes are {', '.join(sorted(known))}"
+        )
+        raise UsageError("bad-key-field", words)
+    return wanted
 
 
 def parse_key(text: str) -> KeyText | None:

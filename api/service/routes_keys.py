@@ -3,7 +3,8 @@
 In: role, owner, accounts, scopes, lifetime. Out: the key's text once; afterwards everything but its secret. Guaranteed:
 a key that is answered works, a revoked one does not, from the answer on in this process and within a second in others;
 that it happened is in the ledger, its secret nowhere; revoking works also while the ledger is down. Refused by
-`Problem`: 422 `bad-key-field`, 404 `unknown-key`, 409 `own-key`. Before: `keys.py`, `access.py`. After: `app.py`.
+`Problem`: 422 `bad-key-field` (also for scopes the role never has), 404 `unknown-key`, 409 `own-key`.
+Before: `keys.py`, `access.py`. After: `app.py`.
 """
 
 from __future__ import annotations

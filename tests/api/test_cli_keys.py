@@ -146,6 +146,8 @@ def test_an_empty_table_is_an_empty_list():
         (["create", "--name", "x", "--role", "admin", "--expires", "0d"], "bad-duration", "90d"),
         (["create", "--name", "x", "--role", "admin", "--expires", "99999d"], "bad-key-field", "ten years"),
         (["create", "--name", "", "--role", "admin"], "bad-key-field", "name"),
+        (["create", "--name", "x", "--role", "observer", "--scopes", "trade"], "bad-key-field", "its scopes are read"),
+        (["create", "--name", "x", "--role", "observer", "--scopes", "read,trade"], "bad-key-field", "never has trade"),
         (["revoke", "aaaaaaaaaa"], "unknown-key", "keys list"),
     ],
 )

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,18 @@ def test_what_only_resembles_a_key_is_none(text: str):
 
 def test_scopes_narrow_a_role_and_never_widen_it(store: KeyStore):
     matrix = shipped_matrix()
-    _, record = store.create(Role.OBSERVER, "n", scopes=[Scope.READ, Scope.KEYS, Scope.TRADE])
-    assert record.principal(matrix).scopes == {Scope.READ}
+    _, record = store.create(Role.OBSERVER, "n", scopes=[Scope.READ])
+    widened = replace(record, scopes=frozenset({Scope.READ, Scope.KEYS, Scope.TRADE}))  # of a time with other roles
+    assert widened.principal(matrix).scopes == {Scope.READ}
     _, plain = store.create(Role.OBSERVER, "n")
     assert plain.principal(matrix).scopes == matrix.scopes_of(Role.OBSERVER)
+
+
+def test_a_scope_the_role_never_has_is_refused_with_those_it_has(store: KeyStore):
+    with pytest.raises(UsageError, match="never has keys, trade; its scopes are read") as caught:
+        store.create(Role.OBSERVER, "n", scopes=[Scope.READ, Scope.TRADE, Scope.KEYS])
+    assert caught.value.code == "bad-key-field"
+    assert store.records() == ()
 
 
 def test_the_principal_of_a_key_is_its_owner(store: KeyStore):

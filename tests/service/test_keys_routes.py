@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from lexorder.api.service.roles import Role
+from lexorder.api.service.roles import Role, Scope, shipped_matrix
 from tests.service.house import House, Outage
 
 NEW = {"role": "analyst", "name": "reports", "owner": "alice"}
@@ -83,6 +83,20 @@ def test_a_key_that_is_none_is_refused(shared, field, value):
 @pytest.mark.parametrize(("field", "value"), [("name", "a\nb"), ("owner", "   "), ("accounts", []), ("accounts", [""])])
 def test_a_key_field_the_store_refuses(shared, field, value):
     assert shared.refused("POST", "/v1/keys", {**NEW, field: value}) == (422, "bad-key-field")
+
+
+@pytest.mark.parametrize("role", [r.value for r in Role])
+def test_a_scope_that_the_role_never_has_makes_no_key(shared, role):
+    own = shipped_matrix().scopes_of(Role(role))
+    before = shared.get("/v1/keys")["count"]
+    for scope in sorted(set(Scope) - own):
+        body = {**NEW, "role": role, "scopes": [scope, *sorted(own)]}
+        answer = shared.call("POST", "/v1/keys", body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad-key-field")
+        assert f"never has {scope}; its scopes are {', '.join(sorted(own))}" in answer.json()["detail"]
+    assert shared.get("/v1/keys")["count"] == before
+    made = shared.post("/v1/keys", {**NEW, "role": role, "scopes": sorted(own)}, status=201)
+    assert made["scopes"] == sorted(own)
 
 
 @pytest.mark.parametrize("role", sorted({r.value for r in Role} - {"admin"}))
