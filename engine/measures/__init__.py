@@ -18,3 +18,4 @@ from lexorder.engine.measures import option_cover as option_cover
 from lexorder.engine.measures import orders as orders
 from lexorder.engine.measures import prices as prices
 from lexorder.engine.measures import short_sales as short_sales
+from lexorder.engine.measures import unsettled as unsettled

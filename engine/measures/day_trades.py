@@ -114,11 +114,11 @@ def by_day(projection: Projection) -> Mapping[tuple[date, str], tuple[Facts, ...
     """
     groups: dict[tuple[date, str], list[Facts]] = defaultdict(list)
     for fill in projection.members("fill"):
-        groups[_day(fill, projection), str(fill["fill.symbol"])].append(fill)
+        groups[fill_day(fill, projection), str(fill["fill.symbol"])].append(fill)
     return {key: _ordered(fills) for key, fills in groups.items()}
 
 
-def _day(fill: Facts, projection: Projection) -> date:
+def fill_day(fill: Facts, projection: Projection) -> date:
     """The trade date of a fill: as given, else that of its time, else today."""
     given, moment = fill.get("fill.date"), fill.get("fill.time")
     if isinstance(given, date):

@@ -186,6 +186,25 @@ SHORT_SALES: tuple[Entry, ...] = (
     ),
 )
 
+BOUGHT = {"id": "F", "account": "A", "symbol": "ACME", "side": "buy", "quantity": "30", "price": "100"}
+UNPAID: tuple[Entry, ...] = (
+    # Sold before it is paid for: of 60 shares 30 were bought with settled cash of 1 cent less than they cost.
+    Limit(
+        "cash-account-pays-before-it-sells",
+        59,
+        {**holding(60, world(account={"kind": "cash", "cash": "-0.01"})), "fills": [BOUGHT]},
+        SELL,
+    ),
+    # No delay of payment for 90 days: settled cash is 3,000 of 4,000.
+    Limit(
+        "cash-account-frozen",
+        30,
+        world(
+            account={"kind": "cash", "cash": "4000", "unsettled_proceeds": "1000", "cash_frozen_until": "2026-06-15"}
+        ),
+    ),
+)
+
 FAILED = margin({"fail_open": "true", "fail_since": "2026-06-12"})
 OPEN_FAILS: tuple[Entry, ...] = (
     # By the opening on the settlement day after Friday's settlement date: Monday, 9:30.
@@ -237,6 +256,7 @@ ENTRIES: tuple[Entry, ...] = (
     *ORDER_CONTROLS,
     *ORDER_COUNTS,
     *OPEN_FAILS,
+    *UNPAID,
     *OWNERSHIP,
     *SHORT_SALES,
     *THRESHOLDS,
