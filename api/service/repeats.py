@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from lexorder.api.service.problems import Problem
 
 REMEMBERED = 20_000
-"""Answers kept in memory."""
+"""Answers kept in memory, and besides whatever is still under way behind the oldest of them.
+
+Beyond them a key is looked up in the ledger, by the id of the order it comes with: the same order has the same answer,
+another one of that id is refused. Only a key that comes again with another *id* is not noticed there; that order is
+decided by itself and never answered with what was decided for the first.
+"""
 
 LENGTH_MAX = 128
 
@@ -75,8 +80,8 @@ class Repeats:
         # An answer nobody waits for is no defect when it fails.
         repeat.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._known[who, key] = repeat
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        while len(self._known) > REMEMBERED and next(iter(self._known.values())).answer.done():
+            self._known.popitem(last=False)  # what is under way is not in the ledger yet: forgotten, it would be again
         return repeat
 
     def forget(self, who: str, key: str) -> None:

@@ -1,8 +1,8 @@
 """`/healthz`, `/readyz`, `/metrics`: what the machinery around the service asks.
 
 In: nothing. Out: whether the process lives, whether it decides, what it counted. Guaranteed: `/healthz` answers as long
-as the event loop turns; `/readyz` is 200 only when an order would be decided and recorded now. Refused: nothing.
-Before: `service.py`. After: `app.py`.
+as the event loop turns; `/readyz` is 200 only when an order would be decided and recorded now, and says `empty` while
+no account is known, so that all of them would be refused. Refused: nothing. Before: `service.py`. After: `app.py`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/readyz")
     async def ready() -> dict[str, Any]:
-        """Orders are decided and recorded. 503 otherwise."""
+        """Orders are decided and recorded, 503 otherwise; `empty`: no account is known yet, so all are refused."""
         service.ready()
         desk = service.floor.standing
         return {
             "status": "ready",
+            "empty": not desk.accounts,  # told nothing yet: 200 all the same, for the snapshot comes by this door
             "shard": service.settings.shard,
             "time": desk.time.isoformat(),
             "rulebook": desk.book.hash,

@@ -42,7 +42,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
     (
         "Probes",
         [
-            "@`/healthz` says that the process lives, `/readyz` that an order would be decided and recorded now.",
+            "@`/healthz` says that the process lives, `/readyz` that an order would be decided and recorded now; `empty` that no account is known yet, so that it would be refused.",
             "curl -s $URL/../healthz",
             "curl -s $URL/../readyz",
             'curl -s -H "$ADMIN" $URL/../metrics | grep ^lexorder_ledger_failed',

@@ -257,7 +257,7 @@ def test_the_memory_of_keys_is_bounded_and_forgets_the_oldest():
     async def day():
         repeats = Repeats()
         for n in range(REMEMBERED + 1):
-            repeats.begin("me", str(n), b"x")
+            repeats.begin("me", str(n), b"x").answer.set_result(b"")
         assert repeats.find("me", "0", b"x") is None
         assert repeats.find("me", "1", b"x") is not None
         assert repeats.find("you", "1", b"x") is None
@@ -265,6 +265,43 @@ def test_the_memory_of_keys_is_bounded_and_forgets_the_oldest():
         assert repeats.find("me", "1", b"x") is None
 
     asyncio.run(day())
+
+
+def test_what_is_under_way_is_not_forgotten_however_much_comes_after_it():
+    """It is not in the ledger yet: whoever repeats it would have it decided a second time."""
+
+    async def day():
+        repeats = Repeats()
+        slow = repeats.begin("me", "slow", b"x")
+        for n in range(REMEMBERED + 5):
+            repeats.begin("me", str(n), b"x").answer.set_result(b"")
+        assert repeats.find("me", "slow", b"x") is slow.answer
+        slow.answer.set_result(b"")
+        repeats.begin("me", "next", b"x").answer.set_result(b"")
+        assert repeats.find("me", "slow", b"x") is None
+        assert repeats.find("me", "5", b"x") is None
+        assert repeats.find("me", "6", b"x") is not None, "and then no more is kept than before"
+
+    asyncio.run(day())
+
+
+@pytest.mark.parametrize("by", ["admin", "senior_trader/tess"])
+def test_an_old_key_with_another_order_never_has_the_answer_of_the_first(house, by):
+    """Beyond the memory: an order of that id is refused, one of another id is decided by itself."""
+    first = asked(house, order(id="first", quantity=100), "k", by=by)
+    assert first.json()["outcome"] == "approve"
+    house.service.repeats = Repeats()
+    same_id = asked(house, order(id="first", quantity=1001), "k", by=by)
+    assert (same_id.status_code, same_id.json()["code"]) == (409, "idempotency-key-reused")
+    house.service.repeats = Repeats()
+    too_large = asked(house, order(id="second", quantity=1001), "k", by=by)
+    assert (too_large.json()["outcome"], replayed(too_large)) == ("reject", False)
+    assert too_large.json()["recorded"] != first.json()["recorded"]
+    for body, answer in ((order(id="second", quantity=1001), too_large), (order(id="first", quantity=100), first)):
+        house.service.repeats = Repeats()
+        again = asked(house, body, "k", by=by)
+        assert (again.content, replayed(again)) == (answer.content, True), "each order has its own answer"
+    assert len(records(house, "first")) == len(records(house, "second")) == 1
 
 
 def test_one_byte_more_is_another_request():
