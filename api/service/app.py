@@ -40,6 +40,7 @@ from lexorder.api.service import (
     routes_trading,
     stream,
 )
+from lexorder.api.service.catching_up import CatchingUp, steps_after
 from lexorder.api.service.document import document_of
 from lexorder.api.service.express_check import ExpressCheck
 from lexorder.api.service.guard import Guard
@@ -48,9 +49,12 @@ from lexorder.api.service.parameters import only_known
 from lexorder.api.service.peers import Answer, Peers
 from lexorder.api.service.service import Service
 from lexorder.api.service.sharding import Sharding
-from lexorder.api.service.telling import LEAD, TRY
+from lexorder.api.service.telling import TO
 from lexorder.api.service.watching import observer, watch_doors
 from lexorder.engine.errors import LexorderError
+
+STEPS = re.compile(r"/peer/steps/([a-z]+)/([0-9]{1,18})/([0-9a-f]{64})")
+"""What a worker asks that missed something."""
 
 UNCOUNTED = 10**9
 """Requests a second of one key among workers: they were counted at the public door, and half a telling is none."""
@@ -172,10 +176,10 @@ def guarded(service: Service) -> Guard:
     return guard
 
 
-def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
+def guarded_shard(service: Service, peers: Peers, catching: CatchingUp) -> tuple[Guard, App]:
     """What a worker among others runs: for callers, and for the other workers."""
     app = create_app(service)
-    sharding = Sharding(app, service, peers, app.batch.refuse)
+    sharding = Sharding(app, service, peers, catching, app.batch.refuse)
     inner = _guard(sharding.owned, service)
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,9 +187,13 @@ def guarded_shard(service: Service, peers: Peers) -> tuple[Guard, App]:
         if scope["type"] == "http" and scope["path"] == "/peer/state":
             await Answer.json(state_of(service)).send(send)
             return
-        for to in (LEAD, TRY):
-            if scope["type"] == "http" and scope["path"].startswith(f"{to}/v1/"):
-                scope = {**scope, "path": scope["path"].removeprefix(to), "to": to}
+        asked = STEPS.fullmatch(scope["path"])
+        if asked is not None:
+            await Answer.json(await steps_after(service, asked[1], int(asked[2]), asked[3])).send(send)
+            return
+        to = TO.match(scope["path"])
+        if to is not None:
+            scope = {**scope, "path": scope["path"][to.end() :], "to": to[0]}
         await inner(scope, receive, send)
 
     return _guard(sharding, service, watched=True), door

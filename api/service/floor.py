@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from lexorder.api.service.admissible import Known, Told
+from lexorder.api.service.agreed import Agreed
 from lexorder.api.service.feed_events import events_of
 from lexorder.api.service.feeds import EVERY_FEED, Feeds, reads
 from lexorder.api.service.limit_book import Limits
@@ -59,6 +60,7 @@ class Floor:
         self.limits = Limits(vocabulary)
         self.overrides = Overrides()
         self.breaches = OpenBreaches()
+        self.agreed = Agreed()
         self.desk: Desk | None = None
         self.doubts: dict[str, str] = {}
         self._doubted: dict[tuple[str, ...], tuple[Report, ...]] = {}
@@ -127,6 +129,7 @@ class Floor:
         step = self._steps.get(kind)
         if step is not None:
             step(body)
+        self.agreed.take(kind, body)
 
     def _snapshot(self, body: Mapping[str, Any]) -> None:
         snapshot, part = load_snapshot(body["document"], self.vocabulary), part_of(body)

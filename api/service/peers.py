@@ -123,6 +123,15 @@ class Peers:
         except (httpx.HTTPError, ValueError):
             return None
 
+    async def steps(self, shard: int, chain: str, count: int, digest: str) -> list[Any] | None:
+        """The steps another worker has behind these; None when they do not follow, or it does not answer."""
+        try:
+            answer = await self.clients[shard].get(f"/peer/steps/{chain}/{count}/{digest}")
+            found = answer.json() if answer.status_code == 200 else None
+        except (httpx.HTTPError, ValueError):
+            return None
+        return list(found) if found is not None else None
+
     async def close(self) -> None:
         """Close the connections."""
         for client in self.clients.values():

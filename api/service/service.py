@@ -90,7 +90,8 @@ class Service:
         self.warming: asyncio.Task[int] | None = None
         self.warmers: list[Callable[[], object]] = []
         self.apart = ""
-        self.differed = False
+        self.differed, self.unheard, self.missed = False, True, ""
+        self.stricter: frozenset[tuple[str, ...]] = frozenset()
 
     @classmethod
     def open(cls, settings: Settings) -> Service:

@@ -2,9 +2,9 @@
 
 In: `Settings`. Out: servers until they are told to stop. Guaranteed: logs are JSON without secrets; TLS when a
 certificate is given; an interrupted server commits what waits; a worker that dies is started anew and reads its own
-ledger first. Refused: what `Service.open` and `division.py` refuse, UsageError `port-unavailable`. With several workers all listen on
-the public port (the kernel divides connections), each also on its own port behind it (public + 1 + shard), and on a
-socket for the others. Before: `app.py`, `sharding.py`. After: `cli_serve.py`.
+ledger first. Refused: what `Service.open` and `division.py` refuse, UsageError `port-unavailable`. With several
+workers all listen on the public port (the kernel divides connections), each also on its own port behind it (public + 1
++ shard), and on a socket for the others. Before: `app.py`, `sharding.py`. After: `cli_serve.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import uvicorn
 import uvloop
 
 from lexorder.api.service.app import guarded, guarded_shard
+from lexorder.api.service.catching_up import CatchingUp
 from lexorder.api.service.connections import server_options
 from lexorder.api.service.division import hold
 from lexorder.api.service.joining import join, keep_looking
@@ -125,13 +126,14 @@ async def _worker(settings: Settings) -> None:
     place = socket_of(settings.data_dir, settings.shard)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
-    public, inner = guarded_shard(service, peers)
+    catching = CatchingUp(service, peers)
+    public, inner = guarded_shard(service, peers, catching)
     await service.start()
-    await join(service, peers)
+    await join(service, peers, catching)
     doors = [_listening(settings.host, settings.port), _listening(settings.host, settings.port + 1 + settings.shard)]
     outer_server = _server(public, settings, lifespan="off")
     inner_server = _server(inner, settings, uds=str(place), lifespan="off")
-    looking = asyncio.create_task(keep_looking(service, peers))
+    looking = asyncio.create_task(keep_looking(service, peers, catching))
     leaving = asyncio.create_task(_leave_with(os.getppid(), outer_server))
     serving = [
         asyncio.create_task(inner_server.serve()),

@@ -19,12 +19,13 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from lexorder.api.service.catching_up import CatchingUp
 from lexorder.api.service.parts import joined, woven
 from lexorder.api.service.peers import Answer, App, Peers, Receive, Scope, Send
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem, request_id
 from lexorder.api.service.shards import shard_of
-from lexorder.api.service.telling import TRY, Telling, refusal
+from lexorder.api.service.telling import LEAD, TRY, Telling, refusal
 
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
@@ -80,12 +81,12 @@ BY_ID = re.compile(r"/v1/decisions/([0-9]{1,3})-[0-9]+(\.[0-9]+)?")
 class Sharding:
     """In front of the application of one worker. `app` answers here what is this worker's; `refuse` reads a batch."""
 
-    def __init__(self, app: App, service: Service, peers: Peers, refuse: Refuse = lambda _scope, _who: None) -> None:
+    def __init__(self, app: App, service: Service, peers: Peers, catching: CatchingUp, refuse: Refuse) -> None:
         self.app = app
         self.service = service
         self.peers = peers
         self.refuse = refuse
-        self.telling = Telling(app, service, peers)
+        self.telling = Telling(app, service, peers, catching)
         self.own = service.settings.shard
         self.count = service.settings.workers
 
@@ -241,8 +242,10 @@ class Sharding:
         try:
             if scope["to"] == TRY:
                 answer = Answer.json(self.telling.rehearse(scope))
-            else:
+            elif scope["to"] == LEAD:
                 answer = await self.telling.lead(scope, receive)
+            else:
+                answer = await self.telling.hear(scope, receive)
         except Problem as problem:
             answer = refusal(problem, scope)
         await answer.send(send)

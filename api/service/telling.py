@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lexorder.api.service.agreed import RULES, WORLD
+from lexorder.api.service.catching_up import LEADER, CatchingUp
 from lexorder.api.service.guard import URGENT
 from lexorder.api.service.peers import Answer, App, Peers, Receive, Scope
 from lexorder.api.service.problems import Problem, of_error, request_id
@@ -25,26 +27,31 @@ from lexorder.engine.errors import LexorderError
 if TYPE_CHECKING:
     from lexorder.api.service.service import Service
 
-LEADER = 0
 WORKING = "/v1/working-orders"
 
-LEAD, TRY = "/peer/lead", "/peer/try"
-"""Beginnings of paths that workers ask each other: tell this to everybody; would you take this."""
+LEAD, TRY, AFTER = "/peer/lead", "/peer/try", "/peer/after"
+"""Beginnings of paths among workers: tell this to everybody; would you take this; take this behind that."""
 
-RULES = re.compile(r"/v1/(limits|rulebooks)(/.*)?")
+TO = re.compile(r"/peer/(?:lead|try|after/(rules|facts)/([0-9]{1,18})/([0-9a-f]{64}))(?=/v1/)")
+
+OF_RULES = re.compile(r"/v1/(limits|rulebooks)(/.*)?")
 """What waits in the queue of rules; everything else is about the world."""
+
+UNCHAINED = re.compile(r"/v1/(snapshot|(accounts|traders)/.*)")
+"""What follows from nothing before: the whole world, and who the humans are."""
 
 
 class Telling:
     """What one worker does about it."""
 
-    def __init__(self, app: App, service: Service, peers: Peers) -> None:
+    def __init__(self, app: App, service: Service, peers: Peers, catching: CatchingUp) -> None:
         self.app = app
         self.service = service
         self.peers = peers
+        self.catching = catching
         self.own = service.settings.shard
         self.others = [k for k in range(service.settings.workers) if k != self.own]
-        self.queues = {True: asyncio.Lock(), False: asyncio.Lock()}
+        self.queues = {RULES: asyncio.Lock(), WORLD: asyncio.Lock()}
 
     async def tell(self, scope: Scope, receive: Receive) -> Answer:
         """Tell every worker. Raises Problem."""
@@ -56,23 +63,32 @@ class Telling:
 
     async def lead(self, scope: Scope, receive: Receive) -> Answer:
         """At worker 0: one after the other. Raises Problem."""
-        async with self.queues[bool(RULES.fullmatch(scope["path"]))]:
-            rehearsed = scope["method"] == "POST" and REHEARSED.fullmatch(scope["path"])
+        path = scope["path"]
+        name = RULES if OF_RULES.fullmatch(path) else WORLD
+        async with self.queues[name]:
+            rehearsed = scope["method"] == "POST" and REHEARSED.fullmatch(path)
             refused = await self._rehearsed(scope) if rehearsed else None
-            return refused or await self._everyone(scope, receive)
+            chain = self.service.floor.agreed.chains[name]
+            behind = "" if UNCHAINED.fullmatch(path) else f"{AFTER}/{name}/{chain.count}/{chain.digest}"
+            return refused or await self._everyone(scope, receive, behind)
 
-    async def _everyone(self, scope: Scope, receive: Receive) -> Answer:
+    async def hear(self, scope: Scope, receive: Receive) -> Answer:
+        """At another worker: take what worker 0 tells, behind all it told before. Raises Problem."""
+        _, _, _, name, count, digest = scope["to"].split("/")
+        return await self.catching.after(name, int(count), digest, lambda: Answer.of(self.app, scope, receive))
+
+    async def _everyone(self, scope: Scope, receive: Receive, to: str = "") -> Answer:
         """Tell every worker, this one first; the strictest answer wins."""
         own = await Answer.of(self.app, scope, receive)
         if own.status >= 400 and not may_differ(own):
             return own
-        answers = await asyncio.gather(*(self._asked(k, scope) for k in self.others))
+        answers = await asyncio.gather(*(self._asked(k, scope, to) for k in self.others))
         return next((answer for answer in answers if answer.status >= 400), own)
 
-    async def _asked(self, shard: int, scope: Scope) -> Answer:
+    async def _asked(self, shard: int, scope: Scope, to: str) -> Answer:
         """The answer of a worker, or that it cannot be reached: the others are told all the same."""
         try:
-            return await self.peers.ask(shard, scope)
+            return await self.peers.ask(shard, scope, to=to)
         except Problem as problem:
             return refusal(problem, scope)
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lexorder.api.service import joining
+from lexorder.api.service.catching_up import CatchingUp
 from lexorder.api.service.joining import join, look, state_of
 from lexorder.api.service.peers import Peers
 from lexorder.api.service.trading_states import STATES
@@ -36,7 +37,12 @@ def beside(house: House, *others: dict[str, Any] | None, patient: bool = False, 
     async def done() -> None:
         peers = Peers(house.folder / "socks", 0, len(others) + 1)
         try:
-            await (join(house.service, peers) if joined else look(house.service, peers, patient=patient))
+            catching = CatchingUp(house.service, peers)
+            await (
+                join(house.service, peers, catching)
+                if joined
+                else look(house.service, peers, catching, patient=patient)
+            )
         finally:
             await peers.close()
 
@@ -195,7 +201,7 @@ def test_a_look_that_fails_is_not_the_last_one(home, monkeypatch):
         raise RuntimeError("this time")
 
     async def watched() -> None:
-        task = asyncio.create_task(joining.keep_looking(home.service, None))  # type: ignore[arg-type]
+        task = asyncio.create_task(joining.keep_looking(home.service, None, None))  # type: ignore[arg-type]
         async with asyncio.timeout(20):
             while looked < 3:
                 await asyncio.sleep(0.01)

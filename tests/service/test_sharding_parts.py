@@ -74,7 +74,7 @@ def test_an_account_belongs_to_the_worker_of_its_beneficial_owner(account: str, 
 def front(own: int = 0, count: int = 3) -> Sharding:
     """In front of a worker that knows no accounts."""
     service: Any = SimpleNamespace(settings=SimpleNamespace(shard=own, workers=count), floor=SimpleNamespace(desk=None))
-    return Sharding(None, service, None)  # type: ignore[arg-type]
+    return Sharding(None, service, None, None, None)  # type: ignore[arg-type]
 
 
 def target(method: str, path: str, query: str = "", body: bytes = b"") -> int | None:
