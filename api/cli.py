@@ -16,6 +16,7 @@ from lexorder.api.cli_check import check
 from lexorder.api.cli_demo import demo
 from lexorder.api.cli_keys import app as keys
 from lexorder.api.cli_ledger import app as ledger
+from lexorder.api.cli_react import react
 from lexorder.api.cli_rebalance import rebalance
 from lexorder.api.cli_replay import replay
 from lexorder.api.cli_rules import app as rules
@@ -59,6 +60,7 @@ app.add_typer(ledger, name="ledger")
 app.add_typer(rules, name="rules")
 app.command()(check)
 app.command()(demo)
+app.command()(react)
 app.command()(rebalance)
 app.command()(replay)
 app.command()(serve)

@@ -5,7 +5,7 @@ Guaranteed: exact; the order of the acts does not matter. Factors multiply, caps
 trading states the strictest, exits the largest fraction. Where acts contradict (ACTIVE beside something stricter, two
 styles or prices of exit) the higher `priority` holds, and at equal priority the stricter: the lint refuses such ties.
 Refused: nothing. Why a pure function of its own: monitors, signal pipelines and tests compose alike, with no rule
-engine near. Before: `react.py`. After: `desk.py`, `optimizers/signals.py`.
+engine near. Before: `react.py`. After: `acting.py`, `optimizers/signals.py`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Act:
     """One reaction of one rule for one subject.
 
     `arguments` are exact: ratios, prices, money, shares, durations in seconds, or words. `number` is its place in the
-    rule's `then`. A `reduce` says in `unit` whether `to` is shares or money.
+    rule's `then`. A `reduce` says in `unit` whether `to` is shares, as a bare number is, or money.
     """
 
     rule: str
@@ -117,7 +117,7 @@ def arguments_of(action: Action, at: Point) -> tuple[Argument, ...]:
     for name, argument in action.arguments:
         found.append((name, _bounded(name, value(argument, at)) if isinstance(argument, Term) else argument))
         if action.kind == "reduce" and isinstance(argument, Term):
-            found.append(("unit", "shares" if argument.unit.shares else "money"))
+            found.append(("unit", "money" if argument.unit.account_money else "shares"))
     return tuple(found)
 
 

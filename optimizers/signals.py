@@ -26,8 +26,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from lexorder.engine.compose import compose
 from lexorder.engine.errors import SnapshotError
 from lexorder.engine.names import Vocabulary
+from lexorder.engine.react import Act
 from lexorder.engine.rule import Facts, Phase, Rule
 from lexorder.engine.snapshot import Snapshot
 from lexorder.engine.subjects import NAMED, covering_rules
@@ -211,16 +213,8 @@ def _pair_names(pair: str, snapshot: Snapshot) -> tuple[str, ...]:
 
 def composed(start: Fraction, reactions: Iterable[Reaction], target: str) -> Fraction:
     """A number after the reactions on it: factors multiply, then the least cap holds."""
-    found, caps = start, []
-    for reaction in reactions:
-        if reaction.argument("target") != target:
-            continue
-        factor, cap = reaction.argument("factor"), reaction.argument("at")
-        if reaction.kind == "scale" and isinstance(factor, Fraction):
-            found *= factor
-        if reaction.kind == "cap" and isinstance(cap, Fraction):
-            caps.append(cap)
-    return min([found, *caps])
+    acts = [Act(r.rule, r.subject, 0, r.kind, r.arguments) for r in reactions if r.kind in {"scale", "cap"}]
+    return compose(acts).applied(target, start)
 
 
 def _sizes(reactions: Sequence[Reaction], snapshot: Snapshot) -> dict[str, Fraction]:
