@@ -14,6 +14,7 @@ from lexorder.engine.measures import holdings as holdings
 from lexorder.engine.measures import intraday_margin as intraday_margin
 from lexorder.engine.measures import lockouts as lockouts
 from lexorder.engine.measures import maintenance as maintenance
+from lexorder.engine.measures import offerings as offerings
 from lexorder.engine.measures import option_cover as option_cover
 from lexorder.engine.measures import orders as orders
 from lexorder.engine.measures import prices as prices

@@ -162,6 +162,7 @@ ORDER_CONTROLS: tuple[Entry, ...] = (
 )
 
 FUTURE = {"kind": "future", "position_limit": "30", "underlying": "ACME", "underlying_mark": "100"}
+CALLS = {"kind": "option", "right": "call", "underlying": "ACME", "side_limit": "30"}
 OWNED = {"shares_outstanding": "2000", "firm_shares": "70"}
 OWNERSHIP: tuple[Entry, ...] = (
     # More than five percent of the class: 100 of 2,000 shares are not more.
@@ -169,6 +170,21 @@ OWNERSHIP: tuple[Entry, ...] = (
     # The net position either way.
     Limit("position-limit-in-contracts", 30, margin(FUTURE, tags=["derivatives"])),
     Limit("position-limit-in-contracts", 30, margin(FUTURE, tags=["derivatives"]), SHORT),
+    # Long calls on one side of the market, short calls on the other.
+    Limit("option-position-limit", 30, margin(CALLS, tags=["options"])),
+    Limit("option-position-limit", 30, margin(CALLS, tags=["options"]), SHORT),
+)
+
+PRICED_TODAY = margin({"offering_priced_on": "2026-06-15"})
+SOLD = {"id": "F", "account": "A", "symbol": "ACME", "side": "sell_short", "quantity": "1", "price": "100"}
+OFFERINGS: tuple[Entry, ...] = (
+    # Sold short from the fifth business day before the pricing on: not on Friday the 5th, on Monday the 8th.
+    Fact(
+        "offering-purchase-after-short-sale",
+        {**PRICED_TODAY, "fills": [{**SOLD, "time": "2026-06-05T15:59:59-04:00"}]},
+        {**PRICED_TODAY, "fills": [{**SOLD, "time": "2026-06-08T09:30:00-04:00"}]},
+        {"in_offering": "true"},
+    ),
 )
 
 TESTED = {"short_sale_restricted": "true", "bid": "89.5"}
@@ -256,6 +272,7 @@ ENTRIES: tuple[Entry, ...] = (
     *ORDER_CONTROLS,
     *ORDER_COUNTS,
     *OPEN_FAILS,
+    *OFFERINGS,
     *UNPAID,
     *OWNERSHIP,
     *SHORT_SALES,

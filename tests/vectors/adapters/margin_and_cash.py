@@ -18,6 +18,8 @@ SYMBOL = "XYZ"
 UNITS = tuple(Fraction(1, 10**places) for places in range(13))
 QUOTES = ("USDT", "USD", "EUR", "GBP", "BTC", "ETH", "BNB")
 """What the pairs of the cases are quoted in; `ETHBTC` is quoted in BTC."""
+MONEY = QUOTES[:4]
+"""Those of them that a purse pays with."""
 
 
 def _text(amount: Fraction) -> str:
@@ -314,7 +316,7 @@ def budget(case: Case) -> object:
         account={"kind": "cash", "cash": case.given.text("cash")},
         instruments=[asking.instrument(case.order["symbol"], "1")],
     )
-    if case.given.only("all_or_none", True, False):
+    if "all_or_none" not in case.given or case.given.only("all_or_none", True, False):
         return asking.decided(snapshot, [_single(case.order, **fees)], ["cash-account-pays-in-full"])
     return min(case.order.number("orderQty"), max_quantity(_budgeted(case)))
 
@@ -329,15 +331,21 @@ def _budgeted(case: Case) -> Case:
     return replace(case, given=Fields({**asked, "price": case.order.text("price")}))
 
 
+def _purse(purse: Fields) -> tuple[Fraction, list[Fraction]]:
+    """The money in a purse of one currency, and how much of the one coin that may be beside it."""
+    currency = next((name for name in MONEY if name in purse), None)
+    coins = [name for name in purse if name != currency]
+    if currency is None or len(coins) > 1:
+        raise NotCoveredError("which of several is bought, or with what, is not said")
+    return purse.number(currency), [purse.number(name) for name in coins]
+
+
 def max_quantity(case: Case) -> Fraction:
     """The most that cash buys, in whole lots."""
     purse = case.given["cash"]
-    money = purse.number("USD") if isinstance(purse, Fields) else case.given.number("cash")
-    coins = [purse.number(name) for name in purse if name != "USD"] if isinstance(purse, Fields) else []
-    if len(coins) > 1:
-        raise NotCoveredError("which of several coins is bought is not said")
+    money, coins = _purse(purse) if isinstance(purse, Fields) else (case.given.number("cash"), [])
     lot, price = number(case.given.get("lot", 1)), case.given.number("price")
-    scale = _money_scale([price * lot])
+    scale = _money_scale([price * lot, *([money] if money else [])])
     mark = _text(price * lot * scale)
     snapshot = asking.document(
         account={"kind": "cash", "cash": _text(money * scale)},
