@@ -219,3 +219,25 @@ def test_what_a_worker_says_of_itself_is_what_the_others_compare(home):
     assert (state["shard"], state["book"]) == (0, home.service.floor.standing.book.hash)
     assert [(s["scope"], s["id"], s["state"]) for s in state["states"]] == [("account", "B", "REDUCING")]
     assert state["feeds"] == {"fills": 41}
+
+
+# ---- states that stay different ----------------------------------------------------------------------
+
+
+def test_of_two_states_that_stay_different_the_stricter_one_holds(home):
+    other = like(home, states=[halted("account", "A")])
+    beside(home, other, patient=True)
+    assert outcome(home, "O1") == "approve", "it may just have been lifted"
+    beside(home, like(home, states=[]), patient=True)
+    beside(home, other, patient=True)
+    assert outcome(home, "O2") == "approve", "counted anew"
+    beside(home, other, patient=True)
+    assert outcome(home, "O3") == "reject"
+    assert outcome(home, "B3", "B") == "approve"
+
+
+def test_a_milder_state_elsewhere_changes_nothing(home):
+    home.post("/v1/kill", {"scope": "account", "id": "A", "reason": "t"}, by="risk_officer/rita")
+    for _ in range(3):
+        beside(home, like(home, states=[halted("account", "A", "REDUCING")]), patient=True)
+    assert home.service.floor.states.state("account", "A") == "HALTED"
