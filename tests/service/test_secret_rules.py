@@ -6,6 +6,7 @@ The rules are called zebra; a book that decides by them is asked everything, by 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,10 +53,9 @@ ORDERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house with such rules, a book that breaks them, and decisions in which they objected."""
-    made = House(tmp_path_factory.mktemp("house"), RULES + SECRET_RULES)
+def opened(folder: Path) -> House:
+    """A house with such rules and a book that breaks them."""
+    made = House(folder, RULES + SECRET_RULES)
     signal = {"id": "S1", "symbol": "BETA", "account": "A", "direction": "long", "expected_return": "3%"}
     day = {"start_of_day_nav": "100000", "peak_nav": "100000"}
     document = world(
@@ -65,13 +65,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         signals=[{**signal, "confidence": "90%", "timeframe": "1d"}],
     )
     made.post("/v1/snapshot", document)
-    yield made
-    made.close()
+    return made
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["sound", "in doubt"])
-def busy(house: House, request: pytest.FixtureRequest) -> tuple[House, str]:
-    """After a day of orders; then once more while feeds have gaps. The last part of ids is the second."""
+def busy(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[tuple[House, str]]:
+    """After a day of orders in which they objected; or after one while feeds have gaps. The last is a part of ids."""
+    house = opened(tmp_path_factory.mktemp("house"))
     suffix = "-doubt" if request.param else ""
     if request.param:
         for feed in ("prices", "lists"):
@@ -81,7 +81,8 @@ def busy(house: House, request: pytest.FixtureRequest) -> tuple[House, str]:
     for name, given in ORDERS.items():
         house.post("/v1/orders/check", {**given, "id": name + suffix}, by="senior_trader/tess")
     house.call("POST", f"/v1/orders/soft{suffix}/override", {"reason": "mandate"}, by="senior_trader/tess")
-    return house, suffix
+    yield house, suffix
+    house.close()
 
 
 def asking(house: House, suffix: str, role: Role) -> Iterator[tuple[str, str, Any]]:
