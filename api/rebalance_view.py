@@ -136,6 +136,8 @@ def headroom_table(result: Rebalanced) -> Table:
             figure(h.limit, ratio=h.ratio),
             state(h),
         )
+    if not shown:
+        made.add_row("none is near its limit", "", "", "", "", "")
     made.caption = f"{len(result.headroom) - len(shown)} more have more room"
     return made
 

@@ -59,7 +59,10 @@ SINGLES = ("clock", "session", "firm", "lists", "fx")
 BESIDE = (*ABOVE, INSIDE)
 """Sections with keys of their own, which no rule reads by name: who stands above whom, and what funds are made of."""
 
-ALIASES = {"position.quantity": "position.before.quantity"}
+HELD = "position.before.quantity"
+"""What a row of a holding cannot do without."""
+
+ALIASES = {"position.quantity": HELD}
 """Short names admitted in documents."""
 
 
@@ -297,6 +300,8 @@ def _positions(rows: Iterable[Facts]) -> dict[str, dict[str, Facts]]:
     for n, row in enumerate(rows):
         if "position.account" not in row or "position.symbol" not in row:
             raise SnapshotError("missing-key", f"positions[{n}]", "needs `account` and `symbol`")
+        if HELD not in row:  # nobody said that it is flat: that is a quantity of 0, or no row
+            raise SnapshotError("missing-key", f"positions[{n}]", "has no `quantity`")
         book = found.setdefault(str(row["position.account"]), {})
         if row["position.symbol"] in book:
             raise SnapshotError("duplicate-thing", f"positions[{n}]", f"repeats {shown(str(row['position.symbol']))}")

@@ -19,7 +19,7 @@ from lexorder.api.service.shards import shard_of
 from lexorder.engine import events as e
 from lexorder.engine.dated_lists import entries
 from lexorder.engine.errors import SnapshotError
-from lexorder.engine.facts import dated_fill, record
+from lexorder.engine.facts import HELD, dated_fill, record
 from lexorder.engine.listing import ListChanged
 from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Facts
@@ -120,7 +120,9 @@ def _positions(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
     for where, row in _rows(body):
         facts = record(known.vocabulary, "position", row, where)
         account, symbol = _key(facts, "position.account", where), _key(facts, "position.symbol", where)
-        yield e.PositionSet(account, symbol, {"position.before.quantity": NOTHING, **facts})
+        if HELD not in facts:  # it must not come to mean that nothing is held
+            raise SnapshotError("missing-key", where, "has no `quantity`")
+        yield e.PositionSet(account, symbol, facts)
 
 
 def _working(body: Mapping[str, Any], known: Known) -> Iterator[e.Event]:
@@ -221,7 +223,7 @@ def _gone(feed: str, body: Mapping[str, Any], known: Known) -> Iterator[Told]:
     """What a feed told as a whole leaves out: holdings, working orders and lists that are no longer there."""
     if feed == "positions":
         kept = {(row["account"], row["symbol"]) for _, row in _rows(body)}
-        flat = {"position.before.quantity": NOTHING}
+        flat = {HELD: NOTHING}
         for account, held in known.snapshot.positions.items():
             for symbol in held:
                 if (account, symbol) not in kept:

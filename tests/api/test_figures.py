@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -204,6 +205,16 @@ def test_tables_hold_every_order_weight_rule_and_clash():
     conflict = printed(view.conflict_table(infeasible().clashes))
     assert re.search(r"cap\s+ACME\s+5\.00%\s+6\.00%", conflict)
     assert "these 2 rules together" in view.words_of(infeasible())
+
+
+def test_where_no_limit_is_near_the_tables_say_so():
+    """An empty table would look like one that was forgotten."""
+    near = replace(room(), after=Fraction(1, 4), margin=Fraction(0))
+    for headroom, none in (((room(), near), False), ((room(),), True), ((), True)):
+        made = rebalanced(headroom=headroom)
+        assert ("none is near its limit" in printed(view.headroom_table(made))) is none
+        page = report_of(made, "VALID")
+        assert ("None: nothing was or is broken, and no rule uses 90% of its limit." in page) is none
 
 
 def test_a_summary_claims_what_was_certified_and_no_more():

@@ -53,6 +53,8 @@ def test_values_are_exact() -> None:
         ({"instruments": [{"mark": "1"}]}, "instruments[0]", "missing-key"),
         ({"positions": [position("ACME", 1), position("ACME", 2)]}, "positions[1]", "duplicate-thing"),
         ({"positions": [{"symbol": "ACME", "quantity": "1"}]}, "positions[0]", "missing-key"),
+        ({"positions": [position("BETA", 0), {"account": "A", "symbol": "ACME"}]}, "positions[1]", "missing-key"),
+        ({"positions": [{**position("ACME", 1), "quantity": None}]}, "positions[0]", "missing-key"),
         ({"positions": [{**position("ACME", 1), "value": "5"}]}, "positions[0]", "unknown-name"),
         ({"positions": [{**position("ACME", 1), "after.value": "5"}]}, "positions[0].after.value", "not-given"),
         ({"positions": [{**position("ACME", 1), "quantity": "1.5"}]}, "positions[0].quantity", "too-fine"),

@@ -212,6 +212,8 @@ def about(symbol: str, underlying: str) -> dict[str, Any]:
         ("positions", [GOOD, position("ACME", 1, account="NOPE")], "unknown-thing", "items[1]"),
         ("positions", [GOOD, position("NOPE", 1)], "unknown-thing", "items[1]"),
         ("positions", [GOOD, {"account": "A"}], "missing-key", "items[1]"),
+        ("positions", [GOOD, {"account": "A", "symbol": "ACME"}], "missing-key", "items[1]"),
+        ("positions", [{"account": "A", "symbol": "ACME", "quantity": None}], "missing-key", "items[0]"),
         ("positions", [position("ACME", 100_000_001)], "out-of-bounds", "items[0].quantity"),
         ("fills", [FILL, FILL], "duplicate-thing", "items[1].id"),
         ("fills", [SOLD, {**FILL, "account": "B"}], *ANOTHER),
