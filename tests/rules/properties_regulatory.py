@@ -144,6 +144,8 @@ ORDER_CONTROLS: tuple[Entry, ...] = (
     Limit("account-order-quantity", 30, margin(max_order_quantity="30"), split="each"),
     Limit("account-order-value", 30, margin(max_order_value="3000"), split="each"),
     Fact("account-market-orders", MARKET_ONLY, MARKET_ONLY, limit_order("100"), {}),
+    Fact("account-price-limits", *(margin(max_order_price="100"),) * 2, limit_order("100"), limit_order("100.0001")),
+    Fact("account-price-limits", *(margin(min_order_price="100"),) * 2, limit_order("100"), limit_order("99.9999")),
     Count("orders-per-day", 3, margin(max_orders_per_day="5", orders_today="2")),
     Fact("identical-orders", *(margin(identical_orders_limit="10"),) * 2, {"identical": "8"}, {"identical": "9"}),
     Fact(

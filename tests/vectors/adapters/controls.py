@@ -109,6 +109,10 @@ def _limits(case: Case, *, quantity: str = "", value: str = "", price: str = "",
         if name in given:
             account[limit] = given.text(name)
             asks.append(rule)
+    for name in ("min_price", "max_price"):
+        if name in given:
+            account[f"{name.partition('_')[0]}_order_price"] = given.text(name)
+            asks.append("account-price-limits")
     if "disallow_market" in given:
         account["market_orders_allowed"] = not given["disallow_market"]
         asks.append("account-market-orders")
@@ -117,7 +121,7 @@ def _limits(case: Case, *, quantity: str = "", value: str = "", price: str = "",
 
 
 def order_limits(case: Case) -> object:
-    """Limits of quantity and value, and whether market orders are admitted."""
+    """Limits of quantity, value and price, and whether market orders are admitted."""
     value = "max_notional" if "max_notional" in case.given else "max_value"
     return _limits(case, quantity="max_qty", value=value, price="price")
 
