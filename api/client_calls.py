@@ -141,9 +141,9 @@ def rebalance(
     return _slow(Call("POST", "/v1/rebalances", Rebalance, body=body, account=account))
 
 
-def rebalances() -> Call[list[Json]]:
+def rebalances(**page: Any) -> Call[Json]:
     """Running and recent ones."""
-    return _get("/v1/rebalances", list[Json])
+    return _get("/v1/rebalances", Json, page)
 
 
 def get_rebalance(identifier: str) -> Call[Rebalance]:
@@ -191,7 +191,7 @@ def snapshot() -> Call[Json]:
 
 
 def feeds() -> Call[list[Json]]:
-    """Where each feed stands."""
+    """Where each feed stands: always all of them, there are seven."""
     return _get("/v1/feeds", list[Json])
 
 

@@ -40,14 +40,15 @@ def retire_limit(identifier: str, reason: str = "") -> Call[Json]:
     return Call("DELETE", "/v1/limits/{id}", Json, {"id": identifier}, body={"reason": reason} if reason else None)
 
 
-def limit_history(identifier: str) -> Call[Any]:
-    """Every version."""
-    return _get("/v1/limits/{id}/history", None, id=identifier)
+def limit_history(identifier: str, **page: Any) -> Call[Json]:
+    """Every step, and the versions they are about."""
+    return _get("/v1/limits/{id}/history", Json, page, id=identifier)
 
 
-def check_limit(identifier: str, body: Row | None = None) -> Call[Json]:
+def check_limit(identifier: str, body: Row | None = None, **page: Any) -> Call[Json]:
     """How much of it is used now."""
-    return _post("/v1/limits/{id}/check", None if body is None else dict(body), Json, id=identifier)
+    call = _post("/v1/limits/{id}/check", None if body is None else dict(body), Json, id=identifier)
+    return replace(call, query={name: value for name, value in page.items() if value is not None})
 
 
 def approve_limit(identifier: str, *, version: int | None = None) -> Call[Json]:

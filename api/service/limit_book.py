@@ -144,18 +144,20 @@ class Limits:
         identifier, by, now = str(body["id"]), author_of(body), str(body["now"])
         versions = self.versions.setdefault(identifier, [])
         if action == "propose":
-            versions.append(Limit(identifier, len(versions) + 1, body["limit"], by, now, reason=body.get("reason", "")))
+            about = len(versions) + 1
+            versions.append(Limit(identifier, about, body["limit"], by, now, reason=body.get("reason", "")))
         else:
-            self._decide(action, versions, by, body)
-        told_by = {**(told(by) or {}), "reason": body.get("reason", "")}
+            about = self._decide(action, versions, by, body)
+        told_by = {"version": about, **(told(by) or {}), "reason": body.get("reason", "")}
         self.history.setdefault(identifier, []).append({"at": now, "action": action, **told_by})
 
-    def _decide(self, action: str, versions: list[Limit], by: Author, body: Mapping[str, Any]) -> None:
+    def _decide(self, action: str, versions: list[Limit], by: Author, body: Mapping[str, Any]) -> int:
+        """Take the step over; the version it is about."""
         now, reason = str(body["now"]), str(body.get("reason", ""))
         if action == "retire-request":
             place = _place(versions, ("approved",))
             versions[place] = replace(versions[place], state="retiring", retired_by=by, reason=reason)
-            return
+            return versions[place].version
         place = _place(versions, OPEN)
         asked = versions[place]
         if action == "approve":
@@ -166,6 +168,7 @@ class Limits:
         else:
             state = "approved" if asked.state == "retiring" else "rejected"
         versions[place] = replace(asked, state=state, decided=by, decided_at=now, reason=reason)
+        return asked.version
 
 
 def _place(versions: list[Limit], states: tuple[str, ...]) -> int:

@@ -20,7 +20,7 @@ from lexorder.api.service.access import require
 from lexorder.api.service.background import Background, give_way
 from lexorder.api.service.limit_book import Limit as Version
 from lexorder.api.service.limit_kinds import KINDS, rule_id
-from lexorder.api.service.paging import LISTED, Cursor, Limit, listed, number, page_of
+from lexorder.api.service.paging import LISTED, Cursor, Limit, listed, number, page_beside, page_of
 from lexorder.api.service.principal import Principal, second_person
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.routes_state import place
@@ -160,20 +160,29 @@ class _Desk:
         async def get_history(
             id: str,  # noqa: A002
             _who: Annotated[Principal, Depends(require("/v1/limits/{id}/history"))],
+            cursor: Cursor = None,
+            limit: Limit = LISTED,
         ) -> dict[str, Any]:
-            """All versions, and every step with who took it."""
+            """Every step with who took it, oldest first, and the versions that the steps of the page are about."""
             limits = self.service.floor.limits
             limits.find(id)
-            return {"id": id, "versions": [v.shown() for v in limits.versions[id]], "steps": limits.history[id]}
+            page = page_of((((number(n),), step) for n, step in enumerate(limits.history[id])), cursor, limit)
+            about = {step["version"] for step in page.things}
+            versions = [v.shown() for v in limits.versions[id] if v.version in about]
+            return {"id": id, **listed(page, dict), "versions": versions}
 
         @routes.post("/{id}/check")
         async def check(
             id: str,  # noqa: A002
             who: Annotated[Principal, Depends(require("/v1/limits/{id}/check"))],
             asked: Asked | None = None,
+            cursor: Cursor = None,
+            limit: Limit = LISTED,
         ) -> dict[str, Any]:
-            """How much of a limit is used now, by account and subject."""
-            return await self._measured(id, who, asked or Asked())
+            """How much of a limit is used now, by account and subject; `breaches` counts those of all pages."""
+            told, found = await self._measured(id, who, asked or Asked())
+            page = await page_beside((((use.account, use.finding.subject), use) for use in found), cursor, limit)
+            return {**told, **listed(page, Use.shown)}
 
     def writing(self, routes: APIRouter) -> None:
         """What risk staff ask for."""
@@ -284,7 +293,8 @@ class _Desk:
         shown = self.service.floor.limits.find(identifier, version).shown()
         return {**shown, "recorded": place(self.service, record)}
 
-    async def _measured(self, identifier: str, who: Principal, asked: Asked) -> dict[str, Any]:
+    async def _measured(self, identifier: str, who: Principal, asked: Asked) -> tuple[dict[str, Any], list[Use]]:
+        """What was measured, and what was found. Raises Problem."""
         floor, desk = self.service.floor, self.service.floor.standing
         limit = floor.limits.find(identifier, asked.version)
         for account in asked.accounts or ():
@@ -295,29 +305,21 @@ class _Desk:
             raise Problem(404, "unknown-account", "Not all of these accounts are known here.")
         accounts = [account for account in accounts if self.service.owns(account)]  # the others' orders they know
 
-        def measured() -> tuple[str, list[Use]]:
+        def measured() -> tuple[str, int, list[Use]]:
             rule = floor.limits.lint(identifier, limit.body).rule(rule_id(identifier), today(snapshot))
             if rule is None:
-                return "not in force on this day", []
+                return "not in force on this day", 0, []
             known = book.on(today(snapshot))
             found: list[Use] = []
             for account in covering(rule, snapshot, accounts):
                 found += uses(snapshot, self.service.vocabulary, account, [rule], known)
                 give_way()
-            return "judged order by order" if rule.for_each == "order" else "", found
+            note = "judged order by order" if rule.for_each == "order" else ""
+            return note, sum(1 for use in found if use.broken), found
 
-        note, found = await self.background.run(measured)
-        shown = [use.shown() for use in found]
-        return {
-            "id": identifier,
-            "version": limit.version,
-            "state": limit.state,
-            "time": snapshot.time.isoformat(),
-            "snapshot_hash": snapshot.hash,
-            "items": shown,
-            "breaches": sum(1 for use in found if use.broken),
-            "note": note,
-        }
+        note, breaches, found = await self.background.run(measured)
+        told = {"id": identifier, "version": limit.version, "state": limit.state, "breaches": breaches, "note": note}
+        return {**told, "time": snapshot.time.isoformat(), "snapshot_hash": snapshot.hash}, found
 
 
 def _room(identifier: str, alive: Iterable[Version]) -> None:

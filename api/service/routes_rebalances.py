@@ -24,6 +24,7 @@ from starlette.responses import StreamingResponse
 
 from lexorder.api.proof import verifier
 from lexorder.api.service.access import require
+from lexorder.api.service.paging import LISTED, Cursor, Limit, listed, page_of
 from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_asked import Asked
@@ -69,10 +70,12 @@ def _wishes(routes: APIRouter, rebalances: Rebalances) -> None:
         return job.shown(sees_all(who.role))
 
     @routes.get("/rebalances")
-    async def listed(who: Annotated[Principal, Depends(require("/v1/rebalances"))]) -> list[dict[str, Any]]:
-        """Running and recent rebalances."""
-        seen = [job for job in rebalances.jobs.values() if rebalances.service.access.may_see(who, job.account)]
-        return [{"id": j.id, "account": j.account, "status": j.result.status if j.result else "running"} for j in seen]
+    async def get_rebalances(
+        who: Annotated[Principal, Depends(require("/v1/rebalances"))], cursor: Cursor = None, limit: Limit = LISTED
+    ) -> dict[str, Any]:
+        """Running and recent rebalances; older ones are in the ledger, by their ids."""
+        seen = (job for job in rebalances.jobs.values() if rebalances.service.access.may_see(who, job.account))
+        return listed(page_of((((job.id,), job) for job in seen), cursor, limit), _line)
 
     @routes.get("/rebalances/{id}")
     async def get(id: str, who: Annotated[Principal, Depends(require("/v1/rebalances/{id}"))]) -> dict[str, Any]:  # noqa: A002
@@ -93,6 +96,11 @@ def _wishes(routes: APIRouter, rebalances: Rebalances) -> None:
         job = await rebalances.find(id, who)
         told = _events(job, sees_all(who.role))
         return StreamingResponse(told, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+def _line(job: Job) -> dict[str, Any]:
+    """What a list says of one."""
+    return {"id": job.id, "account": job.account, "status": job.result.status if job.result else "running"}
 
 
 def _results(routes: APIRouter, rebalances: Rebalances) -> None:

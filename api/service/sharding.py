@@ -134,7 +134,7 @@ class Sharding:
 
     def _target(self, path: str, method: str, query: Mapping[str, list[str]], scope: Scope) -> int | None:
         """The one shard that must answer. Raises Problem 404 for one that is not there."""
-        if "shard" in query and (method == "GET" or path == VERIFY):
+        if "shard" in query and (method == "GET" or path == VERIFY or ASKED.fullmatch(path)):
             named = query["shard"][0]
             if not NUMBER.fullmatch(named) or int(named) >= self.count:
                 raise Problem(404, "unknown-shard", f"Shards are 0 to {self.count - 1}.")

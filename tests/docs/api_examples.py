@@ -34,7 +34,8 @@ page is made by running every command below against a service (`python -m tests.
 * **Undecided means no**: a fact that is missing, too old, or from a feed with a gap; an account that no rule covers (`NO_RULE`).
 * **Lists come in pages**: `limit` (10,000 at most), and `cursor`, which is the `next` of the page before; `next` is null on the last one, and `count`
   counts all pages. They are sorted by names, so that whatever stays is told once while other things come and go. With several workers
-  `next_by_worker` has a cursor for each: ask on with `?shard=`. In Python `client.every(calls.positions())` does all that.
+  `next_by_worker` has a cursor for each: ask on with `?shard=`. In Python `client.every(calls.positions())` does all that. What a limit's check counts
+  in `breaches` is of all pages as well. Two lists are short and come whole: the seven feeds of `/v1/feeds`, the workers of `/v1/shards`.
 * Traders read decisions without hashes and without anything that betrays a watch list or a reason on a list; risk staff read them in full.
 """
 
@@ -173,7 +174,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
             'answered at once; otherwise, and with `"wait": false`, the answer is 202 with a `Location`, and `/events` tells the progress as '
             "server-sent events.",
             f"""{POST} -H "$ADMIN" -d '{{"account": "ACC-1", "trader": "T-1"}}' $URL/rebalances""",
-            '=JOB=curl -s -H "$ADMIN" $URL/rebalances | cut -d\'"\' -f4',
+            '=JOB=curl -s -H "$ADMIN" $URL/rebalances | cut -d\'"\' -f6',
             'curl -s -H "$ADMIN" $URL/rebalances',
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB | cut -c1-20',
             'curl -s -H "$ADMIN" $URL/rebalances/$JOB/events | head -5',

@@ -204,7 +204,7 @@ def rebalances(prefix: str) -> Day:
     made = yield "trader", calls.rebalance("A1", "T", wait=True)
     assert isinstance(made, Rebalance)
     assert (made.account, made.status) == ("A1", "done"), made.outcome
-    assert made.id in {row["id"] for row in (yield "risk", calls.rebalances())}
+    assert made.id in {row["id"] for row in (yield "risk", calls.rebalances())["items"]}
     assert (yield "trader", calls.get_rebalance(made.id)).outcome == made.outcome
     whole = (yield "risk", calls.get_rebalance(made.id)).outcome
     assert (whole["orders"], len(whole["snapshot_hash"])) == (made.outcome["orders"], 64)

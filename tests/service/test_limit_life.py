@@ -91,7 +91,7 @@ def test_each_step_tells_of_the_version_it_is_about(
             decided = served.post("/v1/orders/check?reserve=false", order_of(quantity))
             assert (f"limit-{key}" in {v["rule"] for v in decided["violations"]}) == stopped
         assert served.get(f"/v1/limits/{key}")["version"] == decides
-    steps = served.get(f"/v1/limits/{key}/history")["steps"]
+    steps = served.get(f"/v1/limits/{key}/history")["items"]
     assert len(steps) == len(told)
 
 
@@ -143,7 +143,7 @@ def test_of_answers_to_one_request_given_at_once_one_counts(house: House):
         return [answer.status_code for answer in await asyncio.gather(*calls)]
 
     assert sorted(house.run(all_of_them())) == [200, 409, 409, 409]
-    assert len(house.get("/v1/limits/a/history")["steps"]) == 2
+    assert len(house.get("/v1/limits/a/history")["items"]) == 2
 
 
 def test_of_proposals_of_one_name_made_at_once_one_is_kept(house: House):

@@ -143,7 +143,7 @@ def test_the_history_tells_who_did_what(house):
     house.call("DELETE", "/v1/limits/weight", {"reason": "old"}, ANN)
     house.post("/v1/limits/weight/approve", by=BOB)
     told = house.get("/v1/limits/weight/history", by="analyst")
-    steps = [(s["action"], s["person"], s["reason"]) for s in told["steps"]]
+    steps = [(s["action"], s["person"], s["reason"]) for s in told["items"]]
     assert steps == [
         ("propose", "ann", ""),
         ("approve", "bob", ""),

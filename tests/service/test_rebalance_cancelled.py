@@ -73,7 +73,7 @@ def test_a_rebalance_that_is_taken_back_ends_at_once_and_for_everybody(home):
     answer = home.call("DELETE", f"/v1/rebalances/{identifier}", by=PAT)
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     without_orders(home, identifier)
-    assert home.get("/v1/rebalances")[0] == {"id": identifier, "account": "A", "status": "cancelled"}
+    assert home.get("/v1/rebalances")["items"][0] == {"id": identifier, "account": "A", "status": "cancelled"}
     assert home.service.metrics.rebalances_running == 0
 
 
@@ -116,7 +116,7 @@ def test_who_waits_for_the_result_is_told_that_there_is_none(home):
         waiting = asyncio.create_task(home.calling("POST", "/v1/rebalances", {**ASKED, "wait": True}, by=TESS))
         while not solver.begun:
             await asyncio.sleep(0.01)
-        (row,) = (await home.calling("GET", "/v1/rebalances", by=TESS)).json()
+        (row,) = (await home.calling("GET", "/v1/rebalances", by=TESS)).json()["items"]
         return await home.calling("DELETE", f"/v1/rebalances/{row['id']}", by=TESS), await waiting
 
     taken_back, waited = home.run(both())
@@ -226,10 +226,17 @@ def test_what_is_taken_back_makes_room_for_another(home):
     assert home.refused("POST", "/v1/rebalances", ASKED, by=TESS) == (429, "too-many-rebalances")
     home.call("DELETE", f"/v1/rebalances/{made[3]}", by=TESS)
     made.append(begun(home, solver))
-    states = {row["id"]: row["status"] for row in home.get("/v1/rebalances")}
+    states = {row["id"]: row["status"] for row in home.get("/v1/rebalances")["items"]}
     assert [states[identifier] for identifier in made] == [
         "cancelled" if n == 3 else "running" for n in range(WAITING_MAX + 1)
     ]
+    told, query = [], "limit=3"
+    while query:
+        page = home.get(f"/v1/rebalances?{query}")
+        assert page["count"] == len(made)
+        told += [row["id"] for row in page["items"]]
+        query = f"limit=3&cursor={page['next']}" if page["next"] else ""
+    assert told == sorted(made)
     for identifier in made:
         home.call("DELETE", f"/v1/rebalances/{identifier}", by=TESS)
     assert home.service.metrics.rebalances_running == 0

@@ -104,6 +104,9 @@ def target(method: str, path: str, query: str = "", body: bytes = b"") -> int | 
         ("POST", "/v1/kill", "shard=1", b"", None),
         ("POST", "/v1/ledger/verify", "shard=1", b"", 1),
         ("POST", "/v1/ledger/verify", "", b"", None),
+        ("POST", "/v1/limits/cap/check", "limit=5&cursor=x&shard=2", b"", 2),
+        ("POST", "/v1/limits/cap/check", "limit=5", b"", None),
+        ("POST", "/v1/limits/cap/approve", "shard=2", b"", None),
         ("DELETE", "/v1/rebalances/r-1", "", b"", None),
     ],
 )
@@ -224,6 +227,16 @@ def test_how_much_of_a_limit_is_used_is_listed_by_account_and_its_breaches_are_a
     told = joined(*parts, path="/v1/limits/x/check")
     assert [(row["account"], row["n"]) for row in told["items"]] == [("A", 1), ("C", 1), ("C", 2), ("D", 1)]
     assert told["breaches"] == 3
+
+
+def test_pages_of_a_limit_go_on_at_each_worker_and_count_what_all_have():
+    parts = [
+        {"items": [{"account": "C"}], "count": 2, "next": "abc", "breaches": 1, "snapshot_hash": "a"},
+        {"items": [{"account": "A"}], "count": 1, "next": None, "breaches": 0, "snapshot_hash": "b"},
+    ]
+    told = joined(*parts, path="/v1/limits/x/check")
+    assert (told["count"], told["breaches"], told["next"]) == (3, 1, None)
+    assert told["next_by_worker"] == {"1": "abc"}
 
 
 # ---- refusals of parts -------------------------------------------------------------------------------
