@@ -10,8 +10,9 @@ import pytest
 from tests.faults.conftest import forge
 from tests.faults.forking import Forge
 from tests.faults.served import Served
+from tests.ledger.conftest import running_server, server
 
-__all__ = ["forge", "running"]
+__all__ = ["forge", "running", "running_server", "server"]
 
 PII_KEY = base64.b64encode(b"s" * 32).decode()
 """Seals personal data; a test's own."""

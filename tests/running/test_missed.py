@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from tests.faults.forking import Forge
-from tests.faults.served import until
+from tests.faults.served import furniture, until
 from tests.running.conftest import PII_KEY
-from tests.running.test_sharding import COUNT, FIRST, Pair, furniture, without
+from tests.running.test_sharding import COUNT, FIRST, Pair, without
 from tests.worlds import instrument, position
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, forge: Forge) -> Iterator[Pair]:
-    with Pair(tmp_path_factory.mktemp("missed"), forge, workers=2, pii_key=PII_KEY) as made:
+    made = Pair(tmp_path_factory.mktemp("missed"), forge, workers=2, pii_key=PII_KEY)
+    with made:
         made.fresh()
         yield made
 
@@ -98,7 +99,7 @@ def test_prices_that_race_at_both_doors_end_the_same_at_both(pair):
 def test_limits_that_race_at_both_doors_are_the_same_versions_at_both(pair, keys):
     def proposed(n: int) -> int:
         body = {"kind": "position-weight", "values": {"2026-01-01": f"{60 + n}%"}, "id": "raced"}
-        return pair.at(n % 2, "POST", "/v1/limits", body, keys["rita"]).status_code
+        return int(pair.at(n % 2, "POST", "/v1/limits", body, keys["rita"]).status_code)
 
     with ThreadPoolExecutor(6) as callers:
         answers = sorted(callers.map(proposed, range(6)))
