@@ -15,8 +15,9 @@ from datetime import date
 
 from lexorder.engine.measure import measure
 from lexorder.engine.measures import reading
-from lexorder.engine.measures.business_days import DAY, days_back
-from lexorder.engine.snapshot import Projection, Subject
+from lexorder.engine.measures.business_days import DAY, FIRST, days_back
+from lexorder.engine.sessions import YEARS
+from lexorder.engine.snapshot import MissingFactError, Projection, Subject
 from lexorder.engine.terms import Value
 
 BEFORE_PRICING = 5
@@ -24,7 +25,12 @@ BEFORE_PRICING = 5
 
 
 def restricted_from(priced: date, filed: date) -> date:
-    """The first day of the restricted period: the fifth business day before the pricing, or the filing if later."""
+    """The first day of the restricted period: the fifth business day before the pricing, or the filing if later.
+
+    Raises MissingFactError for a pricing on a day of which no session is known, or before the Securities Exchange Act.
+    """
+    if priced.year not in YEARS or priced < FIRST:
+        raise MissingFactError("instrument.offering_priced_on", priced.isoformat(), "is no day of a known session")
     return max(days_back(priced - DAY, BEFORE_PRICING), filed)
 
 

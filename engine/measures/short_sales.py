@@ -24,7 +24,7 @@ from lexorder.engine import literals
 from lexorder.engine.measure import measure
 from lexorder.engine.measures import reading
 from lexorder.engine.measures.business_days import is_settlement_day
-from lexorder.engine.sessions import session_hours
+from lexorder.engine.sessions import YEARS, session_hours
 from lexorder.engine.snapshot import MissingFactError, Projection, Subject
 
 DECREASE = Fraction("0.10")
@@ -75,6 +75,8 @@ def close_out(failed: date, later: bool) -> datetime:
 
     `later` is one of a long sale or of bona fide market making. Raises MissingFactError where no session is known.
     """
+    if failed.year not in YEARS:
+        raise MissingFactError("instrument.fail_since", failed.isoformat(), "is no day of a known session")
     left, day = CLOSE_OUT_LATER if later else CLOSE_OUT, failed
     for _ in range(FARTHEST):
         day += timedelta(days=1)

@@ -28,6 +28,7 @@ from lexorder.engine.measures.business_days import is_business_day, settlement_d
 from lexorder.engine.measures.day_trades import fill_day
 from lexorder.engine.measures.short_sales import next_session
 from lexorder.engine.rule import Facts
+from lexorder.engine.sessions import YEARS
 from lexorder.engine.snapshot import BUY, MissingFactError, Projection, Subject
 from lexorder.engine.terms import Value
 
@@ -92,6 +93,8 @@ def _trade(seen: Projection, fill: Facts, today: date) -> Trade:
 
 def settles(traded: date) -> date:
     """When a trade settles; one of a day without a session as if it were of the next. Raises MissingFactError."""
+    if traded.year not in YEARS:
+        raise MissingFactError("the settlement cycle", traded.isoformat())
     return settlement_date(traded if is_business_day(traded) else next_session(traded))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lexorder.engine.measures.offerings import restricted_from
+from lexorder.engine.snapshot import MissingFactError
 from tests.rules.library import BREACH, PASS, UNDECIDED, instrument, order, status, world
 
 RULE = "offering-purchase-after-short-sale"
@@ -33,6 +34,12 @@ def test_the_shorter_period_begins_with_the_filing() -> None:
     assert restricted_from(priced, date(2026, 6, 8)) == date(2026, 6, 8)
     assert restricted_from(priced, date(2026, 6, 11)) == date(2026, 6, 11)
     assert restricted_from(priced, date(2026, 6, 7)) == date(2026, 6, 8)
+
+
+@pytest.mark.parametrize("priced", [date(1, 1, 1), date(1934, 6, 5), date(2200, 1, 2), date(9999, 12, 31)])
+def test_a_pricing_of_no_known_session_is_refused(priced: date) -> None:
+    with pytest.raises(MissingFactError):
+        restricted_from(priced, LONG_AGO)
 
 
 def sold_short(day: str, **facts: str) -> dict[str, Any]:

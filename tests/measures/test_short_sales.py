@@ -56,6 +56,12 @@ def test_a_fail_is_closed_out_by_the_opening(failed: str, of_long_sale: str, due
     assert str(found)[:16] == f"{due} 09:30"
 
 
+@pytest.mark.parametrize("failed", [date(1, 1, 1), date(2200, 1, 2), date(9999, 12, 31)])
+def test_a_fail_of_no_known_session_is_refused(failed: date) -> None:
+    with pytest.raises(MissingFactError):
+        short_sales.close_out(failed, later=True)
+
+
 def test_a_fail_without_its_date_is_undecided() -> None:
     document = world(instruments=[instrument(fail_open="true")])
     assert status("short-sale-after-open-fail", document, order("sell_short", 1)) is UNDECIDED

@@ -82,7 +82,7 @@ def test_when_a_trade_settles(traded: str, settled: str) -> None:
     assert settles(date.fromisoformat(traded)) == date.fromisoformat(settled)
 
 
-@pytest.mark.parametrize("traded", [date(1995, 6, 6), date(2300, 1, 2)])
+@pytest.mark.parametrize("traded", [date(1995, 6, 6), date(2300, 1, 2), date(9999, 12, 31)])
 def test_where_no_cycle_or_session_is_known_it_is_refused(traded: date) -> None:
     with pytest.raises(MissingFactError):
         settles(traded)
