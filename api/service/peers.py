@@ -123,6 +123,11 @@ class Peers:
         except (httpx.HTTPError, ValueError):
             return None
 
+    async def there(self, shard: int) -> None:
+        """Nothing when another worker answers. Raises Problem 503."""
+        if await self.state(shard) is None:
+            raise unavailable(shard)
+
     async def steps(self, shard: int, chain: str, count: int, digest: str) -> list[Any] | None:
         """The steps another worker has behind these; None when they do not follow, or it does not answer."""
         try:

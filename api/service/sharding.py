@@ -209,6 +209,7 @@ class Sharding:
         places: dict[int, list[int]] = {}
         for n, row in enumerate(rows):
             places.setdefault(self._owner_of(row), []).append(n)
+        await asyncio.gather(*(self.peers.there(k) for k in places if k != self.own))
         parts = {k: msgspec.json.encode({**body, "orders": [rows[n] for n in own]}) for k, own in places.items()}
         answers = await asyncio.gather(*(self._part(k, part, scope) for k, part in parts.items()))
         for answer, own in zip(answers, places.values(), strict=True):

@@ -12,7 +12,7 @@ from tests.faults.forking import Forge
 from tests.faults.served import furniture, until
 from tests.running.conftest import PII_KEY
 from tests.running.test_sharding import COUNT, FIRST, Pair, without
-from tests.worlds import instrument, position
+from tests.worlds import instrument, order, position
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,17 @@ def test_without_worker_0_nothing_is_told_and_trading_is_halted_all_the_same(pai
     assert pair.decide(0, account=FIRST[0]).json()["outcome"] == "reject", "it halted before it answered anybody"
     lifted = pair.at(1, "POST", "/v1/trading-state", {"scope": "firm", "state": "ACTIVE", "reason": "t"}, keys["rita"])
     assert lifted.status_code == 200, lifted.text
+
+
+def test_a_batch_for_a_worker_that_is_away_leaves_nothing_working_at_the_others(pair):
+    pair.fresh()
+    rows = [order(id=f"m{next(COUNT)}", account=FIRST[n % 2], quantity=1) for n in range(6)]
+    with without(pair, 1):
+        answer = pair.at(0, "POST", "/v1/orders/check-batch", {"mode": "cumulative", "orders": rows})
+        assert (answer.status_code, answer.json()["code"]) == (503, "shard-unavailable")
+    assert pair.at(0, "GET", "/v1/working-orders").json()["items"] == []
+    again = pair.at(0, "POST", "/v1/orders/check-batch", {"mode": "cumulative", "orders": rows}).json()
+    assert again["approved"] == 6
 
 
 def test_prices_that_race_at_both_doors_end_the_same_at_both(pair):
