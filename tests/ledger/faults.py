@@ -22,8 +22,10 @@ class Faulty:
     store: Store
     plan: list[str] = field(default_factory=list)
     gate: threading.Event | None = None
+    begun: threading.Event = field(default_factory=threading.Event)
 
     def write(self, records, nodes):
+        self.begun.set()
         if self.gate is not None:
             self.gate.wait(WAIT_S)
         fate = self.plan.pop(0) if self.plan else "fine"
@@ -40,20 +42,20 @@ class Faulty:
         self.store.close()
 
 
-def faulty(ledger: Ledger, *plan: str, gate: threading.Event | None = None) -> None:
+def faulty(ledger: Ledger, *plan: str, gate: threading.Event | None = None) -> Faulty:
     """Let the next commits of an open ledger fail as planned."""
     assert ledger._store is not None
-    ledger._store = Faulty(ledger._store, list(plan), gate)
+    store = ledger._store = Faulty(ledger._store, list(plan), gate)
+    return store
 
 
-def failing(ledger: Ledger, told: Told, *plan: str, count: int = 1, behind: int = 0) -> list[Record]:
-    """Append records whose commit fails, and others that wait behind it; return when all were answered."""
+def failing(ledger: Ledger, told: Told, *plan: str, behind: int = 0) -> list[Record]:
+    """Append a record whose commit fails, and others that wait behind it; return when all were answered."""
     gate = threading.Event()
-    faulty(ledger, *plan, gate=gate)
-    records = [append(ledger, told, f"F{i}") for i in range(count)]
+    store = faulty(ledger, *plan, gate=gate)
+    records = [append(ledger, told, "F0")]
+    assert store.begun.wait(WAIT_S)  # from here on the writer takes no more into this commit
     gate_passed = threading.Event()
-    while ledger._queue.qsize():  # the writer has taken them
-        gate_passed.wait(0.001)
     records += [append(ledger, told, f"B{i}") for i in range(behind)]
     expected = len(told.answers) + len(records)
     gate.set()

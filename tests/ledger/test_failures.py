@@ -23,7 +23,7 @@ from tests.ledger.test_ledger import harm
 @pytest.mark.parametrize("fate", ["refused", "lost", "defect"])
 def test_a_failed_commit_and_all_behind_it_are_not_in_the_ledger(ledger, fate):
     kept, told = fill(ledger, 5), Told()
-    records = failing(ledger, told, fate, count=1, behind=4)
+    records = failing(ledger, told, fate, behind=4)
     assert told.durable == []
     assert [record for record, _ in told.refused] == records
     assert {code for _, code in told.refused[1:]} == {"ledger-unavailable"}
@@ -60,7 +60,7 @@ def test_after_an_unknown_outcome_appending_says_unavailable(ledger):
 @pytest.mark.parametrize("kept", [0, 1, 255, 300])
 def test_a_commit_that_landed_after_all_is_found_and_stays(ledger, kept):
     before, told = fill(ledger, kept), Told()
-    records = failing(ledger, told, "landed", count=1, behind=3)
+    records = failing(ledger, told, "landed", behind=3)
     assert told.durable == []
     assert ledger.committed == kept
     surprises = ledger.recover()

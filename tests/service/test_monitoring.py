@@ -396,7 +396,7 @@ def test_workers_answer_together(tmp_path):
             settled(house)
         queries = ("", "?ended=true")
         other = Beside(*(houses[1].get(f"/v1/breaches{query}") for query in queries))
-        houses[0].app = Sharding(houses[0].app, houses[0].service, other)  # type: ignore[arg-type,assignment]
+        houses[0].app = Sharding(houses[0].app, houses[0].service, other, None, None)  # type: ignore[arg-type,assignment]
         now, history = (houses[0].get(f"/v1/breaches{query}") for query in queries)
         assert sorted(item["account"] for item in now["items"]) == ["A", "B", "C", "D"]
         assert (now["count"], now["accounts"], now["behind"], now["behind_count"]) == (4, 4, [], 0)
