@@ -1,10 +1,10 @@
 """What all workers must have taken alike, counted and hashed step by step: the rules, and the world.
 
-In: steps as the floor takes them. Out: two chains, each with how many steps it has and a hash of all of them. Guaranteed:
-workers whose chains have the same end took the same steps in the same order; the hash leaves out what is each worker's
-own (its clock, its part), and follows from records alone; a snapshot begins the world anew. Refused: nothing. Why a
-chain and not the facts: facts differ between workers by the working orders each keeps. Before: `shards.py`. After:
-`floor.py`, `catching_up.py`.
+In: steps as the floor takes them. Out: two chains, each with how many steps it has and a hash of all of them.
+Guaranteed: workers whose chains have the same end took the same steps in the same order; the hash leaves out what is
+each worker's own (its clock, its part), and follows from records alone; a snapshot begins the world anew. Refused:
+nothing. Why a chain and not the facts: facts differ between workers by the working orders each keeps. Before:
+`shards.py`. After: `floor.py`, `catching_up.py`.
 """
 
 from __future__ import annotations

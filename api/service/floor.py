@@ -64,6 +64,8 @@ class Floor:
         self.desk: Desk | None = None
         self.doubts: dict[str, str] = {}
         self._doubted: dict[tuple[str, ...], tuple[Report, ...]] = {}
+        self.untold = False
+        self.keep_time: Callable[[str], None] = lambda _now: None
         self._moment: datetime | None = None
         self._text = ""
         self._steps: dict[str, Callable[[Mapping[str, Any]], None]] = {
@@ -85,14 +87,18 @@ class Floor:
     def advance(self) -> str:
         """Move the desk's time on when a tick has passed, and tell it as a record writes it.
 
-        Only for a step that is recorded with this time: a floor rebuilt from records must see the same times.
+        A floor rebuilt from records must see the same times. Usually the step this is for tells it; where that one was
+        refused, or came to nothing, the time is kept by itself before it moves again.
         """
         now = self.clock.now()
         if self.desk is None:
             return now.isoformat()
         known = self.desk.time
         if (now - known).total_seconds() >= self.tick_s:
+            if self.untold:
+                self.keep_time(self._written())
             self._move(now)
+            self.untold = True
         return self._written()
 
     def move_to(self, written: str) -> None:

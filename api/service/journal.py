@@ -84,7 +84,7 @@ class Journal:
     """The one way to the ledger. `wall` is the time of records, `rebuild` makes the floor anew after a failure.
 
     `back` is called when the ledger takes records again, before anybody else can record anything; `failing` with the
-    code of a failure when it begins. `more` says whether decisions are about to come.
+    code of a failure when it begins; `taken` with each record. `more` says whether decisions are about to come.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Journal:
         self.listeners: list[Listener] = []
         self.back: Callable[[], None] = lambda: None
         self.failing: Callable[[str], None] = lambda _code: None
+        self.taken: Callable[[], None] = lambda: None
         self.down = ""
         self.refused: Counter[str] = Counter()
         self._immediate = isinstance(ledger, NoLedger)
@@ -136,6 +137,7 @@ class Journal:
             self._failed(error)
             raise unavailable() from None
         pending.record = record
+        self.taken()
         if self._immediate:
             pending(None)
             return record

@@ -33,7 +33,7 @@ from lexorder.engine.ledger.tail import CHECKED
 RETENTION = "retention"
 """Kind of the record that says what was archived."""
 
-MOVED = ("batch", "decision", "events", "gap", "monitor-round", "outage", "rebalance", "snapshot")
+MOVED = ("batch", "decision", "events", "gap", "monitor-round", "outage", "rebalance", "snapshot", "time")
 """Kinds whose content moves. All others stay for ever, because something may look for them at any time: rule books,
 limits, trading states, overrides, breaches, persons, and whatever kind is invented after this line."""
 

@@ -9,6 +9,7 @@ a ledger that is broken or written by somebody else. Before: `floor.py`, `journa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -32,7 +33,7 @@ from lexorder.api.service.principal import Principal
 from lexorder.api.service.problems import Problem
 from lexorder.api.service.rebalance_worker import Worker
 from lexorder.api.service.repeats import Repeats
-from lexorder.api.service.restoring import first_records, restore
+from lexorder.api.service.restoring import SYSTEM, first_records, restore
 from lexorder.api.service.roles import Role, shipped_matrix
 from lexorder.api.service.running_clock import RunningClock, wall_now
 from lexorder.api.service.settings import Settings, feed_ages, made
@@ -50,6 +51,9 @@ from lexorder.engine.vocabulary import load as load_vocabulary
 
 SETTLED_S = 10.0
 """How long what is on its way to the ledger may take before the floor is rebuilt."""
+
+TIME = "time"
+"""The kind of a record that moves the time and nothing else."""
 
 log = structlog.get_logger("lexorder.service")
 
@@ -74,6 +78,7 @@ class Service:
         self.journal = Journal(keeper, wall_now, self.rebuild)
         self.halts = Halts(self.journal, lambda: self.floor, settings.data_dir, settings.shard)
         self.journal.back = self.halts.flush
+        self.journal.taken = self._taken
         self.heads = None if ledger is None else HeadsTask(ledger, settings.data_dir, settings.second_place, wall_now)
         self.rebalancer = Worker()
         self.hub = Hub()
@@ -113,7 +118,19 @@ class Service:
         return cls(settings, vocabulary, ledger, Access(keys, _tokens(settings)))
 
     def _new_floor(self) -> Floor:
-        return Floor(self.vocabulary, self.clock, feed_ages(self.settings.feed_ages), self.settings.tick_s)
+        floor = Floor(self.vocabulary, self.clock, feed_ages(self.settings.feed_ages), self.settings.tick_s)
+        floor.keep_time = self._keep_time
+        return floor
+
+    def _taken(self) -> None:
+        """A record was taken: it is as late as the floor is."""
+        self.floor.untold = False
+
+    def _keep_time(self, now: str) -> None:
+        """Record a time the floor was moved to for something that nobody recorded."""
+        body = msgspec.json.encode({"now": now, "by": SYSTEM})
+        with contextlib.suppress(Problem):  # the ledger is down: the floor will be rebuilt from it
+            self.journal.hand(TIME, "", "", body, lambda _record, _problem: None)
 
     # ---- life ------------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ SECTIONS: list[tuple[str, list[str]]] = [
             'curl -s -H "$ADMIN" "$URL/fills?account=ACC-1"',
             f"""{POST} -H "$ADMIN" -d '{{"event_id": "w-1", "items": [{{"id": "W-7", "action": "remove"}}]}}' $URL/working-orders""",
             'curl -s -H "$ADMIN" $URL/working-orders',
-            "@Lists with the days on which an entry counts (both included); the reason stays with compliance. A name that no rule reads and nobody told before is `unknown-list`, so that a misspelt one does not leave the rules with the old entries; a list that rules will read later is begun with `\"new\": true` in its row:",
+            '@Lists with the days on which an entry counts (both included); the reason stays with compliance. A name that no rule reads and nobody told before is `unknown-list`, so that a misspelt one does not leave the rules with the old entries; a list that rules will read later is begun with `"new": true` in its row:',
             f"""{POST} -H "$RISK" -d '{{"event_id": "l-1", "items": [{{"list": "restricted", "entries": [{{"name": "ACME.B", "from": "2026-11-01", "until": "2026-12-31", "reason": "underwriting"}}]}}]}}' $URL/lists""",
             'curl -s -H "$RISK" $URL/lists',
             f"""{POST} -H "$ADMIN" -d '{{"event_id": "s-1", "items": [{{"id": "S-1", "symbol": "BETA", "account": "ACC-1", "direction": "long", "expected_return": "2%", "confidence": "80%", "timeframe": "1d"}}]}}' $URL/signals""",

@@ -64,6 +64,66 @@ def test_every_decision_of_a_day_comes_out_the_same(shared, steps):
     assert sorted(told) == sorted((list(c.orders), c.now["outcome"]) for c in found)
 
 
+class Steps:
+    """A clock that goes on by so much whenever it is looked at: every look is another tick."""
+
+    def __init__(self, seconds):
+        self.seconds, self.at = seconds, 0.0
+
+    def __call__(self):
+        self.at += self.seconds
+        return self.at
+
+
+@pytest.fixture(scope="module")
+def ticking(tmp_path_factory):
+    made = House(tmp_path_factory.mktemp("house"), tick_s=0.5).furnished()
+    made.service.clock.monotonic = Steps(0.7)
+    yield made
+    made.close()
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(steps=days())
+def test_nor_does_time_that_moves_on_with_every_step_change_a_hash(ticking, steps):
+    start = here(ticking)
+    begin(ticking)
+    take(ticking, steps)
+    assert [c for c in replayed(ticking, start) if not c.same] == []
+
+
+@pytest.mark.parametrize("moves", [1, 2, 3])
+def test_a_time_that_nothing_was_recorded_with_is_kept_before_it_moves_again(ticking, moves):
+    begin(ticking)
+    start = here(ticking) - 1
+    for _ in range(moves):
+        ticking.service.floor.advance()  # for something that was refused
+    ticking.check(id=f"after-{moves}", quantity=1)
+    assert [r.kind for r in ticking.service.ledger.read(start)] == ["snapshot", *["time"] * moves, "decision"]
+    (found,) = replayed(ticking, start)
+    assert found.same
+    floor, again = ticking.service.floor, Floor(VOCABULARY, RunningClock("feed"), {}, 1.0)
+    for record in ticking.service.ledger.read(0):
+        again.apply(record.kind, json.loads(record.body))
+    assert again.standing.hash == floor.standing.hash
+    assert again.standing.time == floor.standing.time
+
+
+def test_without_them_the_hash_would_differ(ticking):
+    """The control: the record of the time is what the replay needs."""
+    begin(ticking)
+    start = here(ticking) - 1
+    ticking.service.floor.advance()
+    ticking.check(id="control", quantity=1)
+    (kept,) = [r.seq for r in ticking.service.ledger.read(start) if r.kind == "time"]
+    planted = Altered(ticking.service.ledger, kept, lambda _body: b"{}")
+    (found,) = replayed(ticking, start, ledger=planted)
+    assert not found.same
+    assert found.then["outcome"] == found.now["outcome"]
+
+
 def test_a_changed_figure_is_found_and_nothing_else(house):
     for n, quantity in enumerate((1, 100, 101)):
         house.check(id=f"o{n}", quantity=quantity)
