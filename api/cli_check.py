@@ -25,8 +25,10 @@ from lexorder.engine.decision import Decision, Outcome, Report
 from lexorder.engine.desk import Desk, fast, shipped_rules, shipped_vocabulary, slow
 from lexorder.engine.errors import SnapshotError, UsageError
 from lexorder.engine.facts import load_order, load_snapshot, plain, read_json
+from lexorder.engine.names import Vocabulary
 from lexorder.engine.rule import Audience
 from lexorder.engine.rulebook import RuleBook
+from lexorder.engine.snapshot import Snapshot
 from lexorder.engine.verdict import Status
 from lexorder.engine.vocabulary import load as load_vocabulary
 
@@ -76,16 +78,20 @@ def check(  # noqa: PLR0917  options of a command, named on the command line
 
 def decide_files(rules: Path, snapshot: Path, order: Path, reference: bool = False) -> tuple[Decision, ...]:
     """Decide what the files hold. Raises RuleFileError, SnapshotError, UsageError."""
-    own = rules / "vocabulary.yaml"
-    vocabulary = load_vocabulary(own) if own.exists() else shipped_vocabulary()
-    book = RuleBook.load(rules, vocabulary)
-    facts = load_snapshot(_document(snapshot, Mapping), vocabulary)
+    book, facts, vocabulary = read_world(rules, snapshot)
     raw = read_file(order)
     orders = raw if isinstance(raw, list) else [raw]
     if not orders:
         raise UsageError("no-orders", f"{order} holds no order")
     loaded = [load_order(o, vocabulary, f"order[{n}]") for n, o in enumerate(orders)]
     return Desk(book, facts, vocabulary, slow if reference else fast).check_basket(loaded)
+
+
+def read_world(rules: Path, snapshot: Path) -> tuple[RuleBook, Snapshot, Vocabulary]:
+    """What both say, by the folder's own vocabulary if it has one. Raises RuleFileError, SnapshotError, UsageError."""
+    own = rules / "vocabulary.yaml"
+    vocabulary = load_vocabulary(own) if own.exists() else shipped_vocabulary()
+    return RuleBook.load(rules, vocabulary), load_snapshot(_document(snapshot, Mapping), vocabulary), vocabulary
 
 
 def read_file(path: Path) -> Any:  # a JSON document has no narrower type

@@ -9,7 +9,7 @@ is decided by the same rules as any order. Before: `engine/acting.py`, `cli_chec
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,17 +18,14 @@ import typer
 from rich.console import Console
 from rich.padding import Padding
 
-from lexorder.api.cli_check import COLOURS, Format, read_file
+from lexorder.api.cli_check import COLOURS, Format, read_world
 from lexorder.api.terminal import console
 from lexorder.engine.acting import Acted, ExitOrder, act
 from lexorder.engine.compose import Effect, Exit
 from lexorder.engine.decision import Decision
-from lexorder.engine.desk import Desk, shipped_rules, shipped_vocabulary
+from lexorder.engine.desk import Desk, shipped_rules
 from lexorder.engine.errors import SnapshotError
-from lexorder.engine.facts import load_snapshot
 from lexorder.engine.quantity import exact
-from lexorder.engine.rulebook import RuleBook
-from lexorder.engine.vocabulary import load as load_vocabulary
 
 NOTHING, ASKED, UNKNOWN = 0, 1, 4
 """Exit codes."""
@@ -54,13 +51,7 @@ def react(
 
 def look(rules: Path, snapshot: Path, account: str | None, trader: str = "") -> tuple[Acted, tuple[_Decided, ...]]:
     """Look, and decide each exit order by itself. Raises RuleFileError, SnapshotError, UsageError, ExpertError."""
-    own = rules / "vocabulary.yaml"
-    vocabulary = load_vocabulary(own) if own.exists() else shipped_vocabulary()
-    book = RuleBook.load(rules, vocabulary)
-    told = read_file(snapshot)
-    if not isinstance(told, Mapping):
-        raise SnapshotError("wrong-shape", str(snapshot), "must be one JSON object")
-    facts = load_snapshot(told, vocabulary)
+    book, facts, vocabulary = read_world(rules, snapshot)
     if account is None and len(facts.accounts) != 1:
         raise SnapshotError("account-missing", str(snapshot), f"has {len(facts.accounts)} accounts: say --account")
     acted = act(book, facts, vocabulary, account or next(iter(facts.accounts)))

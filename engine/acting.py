@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from fractions import Fraction
 from math import ceil, floor
 
+from lexorder.engine.codes import nearest_name
 from lexorder.engine.compose import Effect, compose
 from lexorder.engine.errors import SnapshotError, shown
 from lexorder.engine.expert.inference import Inference
@@ -84,8 +84,8 @@ def act(book: RuleBook, snapshot: Snapshot, vocabulary: Vocabulary, account: str
     """
     facts = snapshot.accounts.get(account)
     if facts is None:
-        near = get_close_matches(account, snapshot.accounts, n=1)
-        hint = f"; did you mean {shown(near[0])}?" if near else ""
+        near = nearest_name(account, snapshot.accounts)
+        hint = f"; did you mean {shown(near)}?" if near else ""
         raise SnapshotError("unknown-account", "account", f"{shown(account)} is not in the snapshot{hint}")
     rules = _monitoring(book, snapshot, account, facts)
     seen, _ = with_measures(project(snapshot, vocabulary, account, ()), measured_names(rules))

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from lexorder.api.cli_react import document, look, percent
-from lexorder.engine.compose import Effect
+from lexorder.api.cli_react import percent
 from lexorder.engine.facts import load_order
 from tests.api.commands import Ended, command
 from tests.worlds import VOCABULARY, instrument, position, working, world
@@ -209,14 +208,6 @@ def test_the_shipped_library_by_default(tmp_path):
     ended = command("react", "--snapshot", tmp_path / "S.json")
     assert ended.code == 4
     assert "flash-crash-exit" in ended.out
-
-
-def test_an_empty_effect_is_told_by_nothing(folder):
-    (folder / "S.json").write_text(json.dumps(world(market=CALM)))
-    acted, decided = look(folder / "rules", folder / "S.json", None)
-    assert document(acted, decided)["effects"] == []
-    assert acted.effects == ()
-    assert Effect().rules == ()
 
 
 @pytest.mark.parametrize(
